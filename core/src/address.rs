@@ -1,0 +1,86 @@
+//! The name under which a task's inbox listens.
+//!
+//! KERNEL(6.9): the inode of a task's pidfd is unique until the machine stops and the same in every
+//! pid namespace. Where there is no pidfs, the id in the task's own pid namespace and its start time
+//! have to do.
+
+use crate::proc;
+use crate::signal::Signal;
+use crate::sys::{Errno, Result, ids, pidfd};
+use std::fmt;
+use std::os::fd::AsFd;
+
+/// What tells a task from all others, past and present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Identity {
+    /// The inode of its pidfd.
+    Inode(u64),
+    /// Its id in its own pid namespace, and its start time.
+    Started { id: i32, at: u64 },
+}
+
+impl Identity {
+    /// That of the calling process or thread.
+    pub(crate) fn own(thread: bool) -> Result<Identity> {
+        let opened =
+            if thread { pidfd::open_thread(ids::thread()) } else { pidfd::open(ids::process()) };
+        if let Some(inode) = if_supported(opened.and_then(|fd| pidfd::inode(fd.as_fd())))?.flatten()
+        {
+            return Ok(Identity::Inode(inode));
+        }
+        let (id, path) =
+            if thread { (ids::thread(), "thread-self") } else { (ids::process(), "self") };
+        let at = proc::start_time(path)?.ok_or(Errno(libc::ESRCH))?;
+        Ok(Identity::Started { id, at })
+    }
+}
+
+/// `None` where the kernel, or a filter in front of it, does not have the call; an error where the
+/// call is there and failed.
+pub(crate) fn if_supported<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno(
+            libc::ENOSYS
+            | libc::EPERM
+            | libc::EACCES
+            | libc::EINVAL
+            | libc::ENODEV
+            | libc::ENOPROTOOPT
+            | libc::EOPNOTSUPP,
+        )) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The abstract name of the inbox of that task for that signal.
+pub(crate) fn name(identity: Identity, signal: Signal) -> Vec<u8> {
+    format!("sendfd.1/{identity}/{}", signal.number()).into_bytes()
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Inode(inode) => write!(f, "{inode}"),
+            Identity::Started { id, at } => write!(f, "{id}.{at}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_protocol() {
+        let name = |identity| String::from_utf8(name(identity, Signal::DEFAULT)).expect("ASCII");
+        assert_eq!(name(Identity::Inode(74524)), "sendfd.1/74524/50");
+        assert_eq!(name(Identity::Started { id: 7, at: 285_039 }), "sendfd.1/7.285039/50");
+    }
+
+    #[test]
+    fn a_full_table_is_not_taken_for_an_old_kernel() {
+        assert_eq!(if_supported::<()>(Err(Errno(libc::ENOSYS))), Ok(None));
+        assert_eq!(if_supported::<()>(Err(Errno(libc::EMFILE))), Err(Errno(libc::EMFILE)));
+    }
+}

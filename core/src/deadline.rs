@@ -1,0 +1,67 @@
+//! Timeouts, counted once from the start of a call.
+
+use std::time::{Duration, Instant};
+
+/// When a call has to be back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deadline {
+    /// It must not wait at all.
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Deadline {
+    /// `None` waits for ever.
+    pub(crate) fn after(timeout: Option<Duration>) -> Deadline {
+        match timeout {
+            Some(Duration::ZERO) => Deadline::Now,
+            Some(timeout) => {
+                Instant::now().checked_add(timeout).map_or(Deadline::Never, Deadline::At)
+            }
+            None => Deadline::Never,
+        }
+    }
+
+    /// What is left; `None` if that has no end.
+    pub(crate) fn left(self) -> Option<Duration> {
+        match self {
+            Deadline::Now => Some(Duration::ZERO),
+            Deadline::At(end) => Some(end.saturating_duration_since(Instant::now())),
+            Deadline::Never => None,
+        }
+    }
+
+    /// The same as `poll` and `epoll_wait` want it: rounded up, -1 for no end.
+    pub(crate) fn left_ms(self) -> i32 {
+        self.left()
+            .map_or(-1, |left| i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+    }
+
+    pub(crate) fn has_passed(self) -> bool {
+        self.left() == Some(Duration::ZERO)
+    }
+
+    /// What a call reports that found nothing in time.
+    pub(crate) fn errno(self) -> i32 {
+        match self {
+            Deadline::Now => libc::EAGAIN,
+            Deadline::At(_) | Deadline::Never => libc::ETIMEDOUT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_rounded_up() {
+        assert_eq!(Deadline::after(None).left_ms(), -1);
+        assert_eq!(Deadline::after(Some(Duration::ZERO)).left_ms(), 0);
+        assert_eq!(Deadline::At(Instant::now()).left_ms(), 0);
+        assert!(Deadline::after(Some(Duration::from_micros(900))).left_ms() <= 1);
+        assert_eq!(Deadline::after(Some(Duration::MAX)).left_ms(), -1);
+        assert_eq!(Deadline::after(Some(Duration::from_secs(1 << 40))).left_ms(), i32::MAX);
+    }
+}

@@ -1,0 +1,108 @@
+//! The two kinds of inbox, with their thread rule in the type.
+
+use crate::error::Result;
+use crate::mailbox::{Mailbox, Options};
+use crate::signal::Signal;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+/// An inbox that queues real-time signals to the thread that opened it, and stays with that thread.
+///
+/// ```
+/// use sendfd_core::{Inbox, Signal, Task, send};
+/// use std::time::Duration;
+///
+/// let signal = Signal::new(52)?;
+/// let inbox = Inbox::open(signal)?;
+/// send(Task::this_process(), signal, std::io::stdout())?;
+/// let (fd, info) = inbox.recv_one(Some(Duration::from_secs(1)))?;
+/// assert_eq!(info.signo, 52);
+/// # drop(fd);
+/// # Ok::<(), sendfd_core::Error>(())
+/// ```
+///
+/// ```compile_fail
+/// fn moved_elsewhere<T: Send>(_: T) {}
+/// moved_elsewhere(sendfd_core::Inbox::open(sendfd_core::Signal::DEFAULT));
+/// ```
+#[derive(Debug)]
+pub struct Inbox {
+    mailbox: Mailbox,
+    not_send: PhantomData<*const ()>,
+}
+
+impl Inbox {
+    /// Addressed by the id of this process.
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open(signal: Signal) -> Result<Inbox> {
+        Inbox::with(signal, false)
+    }
+
+    /// Addressed by the id of the calling thread.
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open_thread(signal: Signal) -> Result<Inbox> {
+        Inbox::with(signal, true)
+    }
+
+    fn with(signal: Signal, thread: bool) -> Result<Inbox> {
+        let mailbox = Mailbox::open(signal, Options { thread, signals: true })?;
+        Ok(Inbox { mailbox, not_send: PhantomData })
+    }
+}
+
+impl Deref for Inbox {
+    type Target = Mailbox;
+    fn deref(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}
+
+/// An inbox without signals: it touches no mask, and any number of threads may use it at once.
+///
+/// ```
+/// use sendfd_core::{QuietInbox, Signal};
+///
+/// let inbox = QuietInbox::open(Signal::new(53)?)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| assert_eq!(inbox.recv(None).map_err(|e| e.errno()).err(), Some(libc::EBADF)));
+///     inbox.shutdown();
+/// });
+/// # Ok::<(), sendfd_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct QuietInbox {
+    mailbox: Mailbox,
+}
+
+impl QuietInbox {
+    /// Addressed by the id of this process.
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open(signal: Signal) -> Result<QuietInbox> {
+        QuietInbox::with(signal, false)
+    }
+
+    /// Addressed by the id of the calling thread.
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open_thread(signal: Signal) -> Result<QuietInbox> {
+        QuietInbox::with(signal, true)
+    }
+
+    fn with(signal: Signal, thread: bool) -> Result<QuietInbox> {
+        Ok(QuietInbox { mailbox: Mailbox::open(signal, Options { thread, signals: false })? })
+    }
+}
+
+impl Deref for QuietInbox {
+    type Target = Mailbox;
+    fn deref(&self) -> &Mailbox {
+        &self.mailbox
+    }
+}

@@ -1,0 +1,134 @@
+//! Taking one parcel from an accepted link: look first, then consume.
+
+use crate::MAX_DATA;
+use crate::parcel::Info;
+use crate::signal::Signal;
+use crate::sys::message::{self, Credentials, Rights};
+use crate::sys::{Errno, Result};
+use crate::wire::{HEADER, Header, Malformed};
+use std::io::IoSliceMut;
+use std::os::fd::BorrowedFd;
+
+/// What the caller has room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) fds: usize,
+    /// `None`: bytes are not wanted.
+    pub(crate) bytes: Option<usize>,
+}
+
+/// Where a parcel lies until it is handed over.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    header: [u8; HEADER],
+    data: Vec<u8>,
+    pub(crate) rights: Rights,
+}
+
+impl Unpacked {
+    pub(crate) fn new() -> Unpacked {
+        Unpacked { header: [0; HEADER], data: vec![0; MAX_DATA], rights: Rights::new() }
+    }
+
+    /// The bytes of the parcel that was taken last.
+    pub(crate) fn data(&self, info: &Info) -> &[u8] {
+        &self.data[..info.len as usize]
+    }
+}
+
+/// What became of the attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Taken {
+    /// A parcel of so many bytes on the wire has been consumed; its content is unpacked.
+    Parcel(Info, usize),
+    /// There is none at the moment.
+    Nothing,
+    /// The link has come to its end, or what came is no parcel. It must be closed.
+    End,
+    /// The peer speaks another version. The link must be closed.
+    OtherVersion,
+}
+
+/// Why a parcel stays where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kept {
+    pub(crate) errno: Errno,
+    pub(crate) info: Option<Info>,
+}
+
+impl From<Errno> for Kept {
+    fn from(errno: Errno) -> Kept {
+        Kept { errno, info: None }
+    }
+}
+
+/// Takes the first parcel of a link, if there is one and there is room for it.
+pub(crate) fn take(
+    link: BorrowedFd<'_>,
+    signal: Signal,
+    room: Room,
+    unpacked: &mut Unpacked,
+) -> std::result::Result<Taken, Kept> {
+    let data_room = room.bytes.unwrap_or(0).min(MAX_DATA);
+    let look = once_more(|| {
+        let mut parts = [
+            IoSliceMut::new(&mut unpacked.header),
+            IoSliceMut::new(&mut unpacked.data[..data_room]),
+        ];
+        message::peek(link, &mut parts, &mut unpacked.rights)
+    });
+    let look = match look {
+        Ok(look) => look,
+        Err(Errno(libc::EAGAIN)) => return Ok(Taken::Nothing),
+        Err(Errno(libc::ECONNRESET)) => return Ok(Taken::End),
+        Err(errno) => return Err(errno.into()),
+    };
+    let header = match Header::decode(&unpacked.header, look.len) {
+        Ok(header) => header,
+        Err(malformed) => {
+            unpacked.rights.close();
+            return Ok(match malformed {
+                Malformed::Nonsense => Taken::End,
+                Malformed::OtherVersion => Taken::OtherVersion,
+            });
+        }
+    };
+    let came = unpacked.rights.len();
+    let claimed = header.nfds as usize;
+    if came > claimed || (came < claimed && !look.rights_cut) {
+        unpacked.rights.close();
+        return Ok(Taken::End);
+    }
+    let parcel = describe(signal, header, look.credentials);
+    let too_large =
+        claimed > room.fds || room.bytes.is_some_and(|bytes| header.len as usize > bytes);
+    let errno = if too_large {
+        Some(Errno(libc::EMSGSIZE))
+    } else if came < claimed {
+        Some(Errno(libc::EMFILE))
+    } else {
+        once_more(|| message::discard(link)).err()
+    };
+    match errno {
+        None => Ok(Taken::Parcel(parcel, look.len)),
+        Some(errno) => {
+            unpacked.rights.close();
+            Err(Kept { errno, info: Some(parcel) })
+        }
+    }
+}
+
+/// KERNEL: one ECONNRESET may stand in front of messages that are still queued.
+fn once_more<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    match call() {
+        Err(Errno(libc::ECONNRESET)) => call(),
+        result => result,
+    }
+}
+
+fn describe(signal: Signal, header: Header, sender: Option<Credentials>) -> Info {
+    // KERNEL: what it says itself of a sender it did not record.
+    let unknown = Credentials { pid: 0, uid: 65534, gid: 65534 };
+    let Credentials { pid, uid, gid } = sender.unwrap_or(unknown);
+    Info { signo: signal.number(), pid, uid, gid, nfds: header.nfds, len: header.len }
+}

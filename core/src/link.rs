@@ -1,0 +1,156 @@
+//! A sender's connection to one inbox.
+
+use crate::address;
+use crate::deadline::Deadline;
+use crate::recipient::Recipient;
+use crate::signal::Signal;
+use crate::sys::fd::{Awaited, PrivateFd, poll};
+use crate::sys::socket::{self, Blocking};
+use crate::sys::{Errno, Result, clock, message, pidfd};
+use crate::wire::Header;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// After this long without a send, the next one makes sure first that the receiver still lives.
+///
+/// KERNEL: a child of the receiver that came from a raw `clone` holds its sockets open until it
+/// calls the library or ends; messages to a dead receiver would go nowhere without an error.
+const IDLE_MS: u64 = 100;
+
+/// A connected socket whose other end has been proven to be the inbox of the task that was meant.
+#[derive(Debug)]
+pub(crate) struct Link {
+    socket: PrivateFd,
+    last_use: AtomicU64,
+}
+
+impl Link {
+    /// Connects to the inbox of `to` for `signal`.
+    ///
+    /// ECONNREFUSED: it has none. ESRCH: it is gone. EPERM: it would not let us in. EAGAIN or
+    /// ETIMEDOUT: too many others wait to be accepted.
+    pub(crate) fn open(
+        to: &Recipient<'_>,
+        signal: Signal,
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<Link> {
+        let newest = to.identity()?;
+        let attempt = |identity| {
+            let name = address::name(identity, signal);
+            Link::connect(to, &name, deadline, interruptible)
+        };
+        let refused = Errno(libc::ECONNREFUSED);
+        let mut result = attempt(newest);
+        if matches!(result, Err(errno) if errno == refused)
+            && let Ok(oldest) = to.old_identity()
+            && oldest != newest
+        {
+            result = attempt(oldest);
+        }
+        match result {
+            Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
+            result => result,
+        }
+    }
+
+    fn connect(
+        to: &Recipient<'_>,
+        name: &[u8],
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<Link> {
+        let blocking = match deadline {
+            Deadline::Now => Blocking::No,
+            Deadline::At(_) | Deadline::Never => Blocking::Yes,
+        };
+        let socket = PrivateFd::new_out_of_the_way(|| socket::create(blocking))?;
+        loop {
+            if blocking == Blocking::Yes {
+                socket::set_send_timeout(socket.as_fd(), deadline.left())?;
+            }
+            match socket::connect(socket.as_fd(), name) {
+                Ok(()) => break,
+                Err(Errno(libc::EINTR)) if !interruptible => {}
+                Err(Errno(libc::EAGAIN)) if deadline.has_passed() => {
+                    return Err(Errno(deadline.errno()));
+                }
+                // The kernel's clock is a tick coarser than ours.
+                Err(Errno(libc::EAGAIN)) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        to.prove(socket.as_fd())?;
+        to.will_admit_us(socket.as_fd())?;
+        socket::pass_credentials(socket.as_fd())?;
+        Ok(Link { socket, last_use: AtomicU64::new(clock::coarse_ms()) })
+    }
+
+    /// Queues one parcel, without waiting.
+    pub(crate) fn send(&self, header: Header, data: &[u8], fds: &[RawFd]) -> Result<()> {
+        let header = header.encode();
+        let mut parts = [IoSlice::new(&header), IoSlice::new(data)];
+        let parts = if data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
+        message::send(self.socket.as_fd(), parts, fds).map(drop)
+    }
+
+    /// Whether there is no reason to doubt that the receiver lives.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let now = clock::coarse_ms();
+        if now.saturating_sub(self.last_use()) <= IDLE_MS {
+            self.note_use(now);
+            return true;
+        }
+        let alive = self.reaches_the_living();
+        if alive {
+            self.note_use(now);
+        }
+        alive
+    }
+
+    /// Whether the other end is open and its process alive.
+    pub(crate) fn reaches_the_living(&self) -> bool {
+        !self.has_hung_up()
+            && match socket::peer_pidfd(self.as_fd()) {
+                Ok(fd) => pidfd::is_alive(fd.as_fd()),
+                Err(Errno(libc::ESRCH | libc::ENODATA)) => false,
+                // Cannot be asked: no such option here, or no descriptor left.
+                Err(_) => true,
+            }
+    }
+
+    pub(crate) fn has_hung_up(&self) -> bool {
+        match poll([(self.as_fd(), Awaited::Readable)], 0) {
+            Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR) != 0,
+            Err(_) => false,
+        }
+    }
+
+    /// Waits until a full inbox has room, its end has come, or the deadline has.
+    pub(crate) fn wait_for_room(&self, deadline: Deadline) -> Result<()> {
+        let left = deadline.left_ms();
+        let awaited = (self.as_fd(), Awaited::Writable);
+        match socket::peer_pidfd(self.as_fd()) {
+            Ok(peer) => poll([awaited, (peer.as_fd(), Awaited::Readable)], left).map(drop),
+            Err(_) => poll([awaited], left).map(drop),
+        }
+    }
+
+    pub(crate) fn last_use(&self) -> u64 {
+        self.last_use.load(Ordering::Relaxed)
+    }
+
+    fn note_use(&self, now: u64) {
+        // A store at every send would move the line between the cores that send at once.
+        if self.last_use() != now {
+            self.last_use.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

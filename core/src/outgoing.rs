@@ -1,0 +1,221 @@
+//! Sending.
+
+use crate::cache::{Cache, Key, Who};
+use crate::deadline::Deadline;
+use crate::error::{self, Call, Result, To};
+use crate::link::Link;
+use crate::recipient::Recipient;
+use crate::signal::Signal;
+use crate::sys::{self, Errno, fd, pidfd};
+use crate::task::{Target, Task};
+use crate::wire::Header;
+use crate::{MAX_DATA, MAX_FDS};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Queues `fd` to `task`, which is told by `signal`. Never waits.
+///
+/// On success the kernel holds a reference in the receiver's queue, whatever becomes of this
+/// process, and `fd` may be closed. It does not mean that the receiver has taken it, or will.
+///
+/// # Errors
+/// `ESRCH` no such task; `ECONNREFUSED` it has no inbox for this signal; `EPERM` not allowed to
+/// signal it; `EAGAIN` its queue is full; `ETOOMANYREFS` too many descriptors of this user are in
+/// flight; `EINVAL` a descriptor of a kind that cannot be passed; `EMFILE`, `ENFILE` none left for
+/// the connection; `ENOMEM`, `ENOBUFS`.
+///
+/// ```
+/// use sendfd_core::{QuietInbox, Signal, Task, send};
+///
+/// let inbox = QuietInbox::open(Signal::new(51)?)?;
+/// send(Task::this_process(), Signal::new(51)?, std::io::stdin())?;
+/// let parcel = inbox.recv(None)?;
+/// assert_eq!(parcel.info.pid, Task::this_process().id());
+/// # Ok::<(), sendfd_core::Error>(())
+/// ```
+pub fn send(task: Task, signal: Signal, fd: impl AsFd) -> Result<()> {
+    send_one(Target::Task(task), signal, fd.as_fd().as_raw_fd())
+}
+
+/// The same to the task that a pidfd stands for, which no other can be mistaken for.
+///
+/// # Errors
+/// As [`send`]; also `EBADF`, `EINVAL`: that is no open pidfd.
+pub fn send_pidfd(pidfd: impl AsFd, signal: Signal, fd: impl AsFd) -> Result<()> {
+    send_one(Target::Pidfd(pidfd.as_fd()), signal, fd.as_fd().as_raw_fd())
+}
+
+fn send_one(target: Target<'_>, signal: Signal, fd: RawFd) -> Result<()> {
+    let call = Call::Send { to: target.into(), signo: signal.number(), fd };
+    Outgoing::from_raw(&[fd]).dispatch(target, signal).map_err(error::of(call))
+}
+
+/// A parcel on its way out: up to [`MAX_FDS`] descriptors and [`MAX_DATA`] bytes that stay together.
+///
+/// The descriptors stay the caller's, on success and on failure.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "nothing is sent before `send` is called"]
+pub struct Outgoing<'a> {
+    fds: &'a [RawFd],
+    data: &'a [u8],
+    timeout: Option<Duration>,
+    interruptible: bool,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A parcel of these descriptors, without bytes, that does not wait for room.
+    pub fn new(fds: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
+        Outgoing::from_raw(fd::numbers(fds))
+    }
+
+    /// The same by plain numbers, which the kernel checks at the send.
+    pub fn from_raw(fds: &'a [RawFd]) -> Outgoing<'a> {
+        Outgoing { fds, data: &[], timeout: Some(Duration::ZERO), interruptible: false }
+    }
+
+    /// Bytes that travel with the descriptors.
+    pub fn data(self, data: &'a [u8]) -> Outgoing<'a> {
+        Outgoing { data, ..self }
+    }
+
+    /// How long to wait for room in a full queue; `None`: for ever.
+    pub fn timeout(self, timeout: Option<Duration>) -> Outgoing<'a> {
+        Outgoing { timeout, ..self }
+    }
+
+    /// Lets a signal handler end the wait for room with `EINTR`; otherwise the wait goes on.
+    pub fn interruptible(self) -> Outgoing<'a> {
+        Outgoing { interruptible: true, ..self }
+    }
+
+    /// Queues the parcel, all of it or nothing.
+    ///
+    /// # Errors
+    /// As [`send`]; also `EINVAL` no or too many descriptors; `EMSGSIZE` too many bytes; `EBADF` a
+    /// number that is not open; `ETIMEDOUT` no room in time; `EINTR` if that was asked for.
+    pub fn send<'t>(self, target: impl Into<Target<'t>>, signal: Signal) -> Result<()> {
+        let target = target.into();
+        let call = Call::SendMany {
+            to: target.into(),
+            signo: signal.number(),
+            nfds: self.fds.len(),
+            len: self.data.len(),
+            timeout: self.timeout,
+        };
+        self.dispatch(target, signal).map_err(error::of(call))
+    }
+
+    fn header(&self) -> sys::Result<Header> {
+        if !(1..=MAX_FDS).contains(&self.fds.len()) {
+            return Err(Errno(libc::EINVAL));
+        }
+        if self.data.len() > MAX_DATA {
+            return Err(Errno(libc::EMSGSIZE));
+        }
+        if self.fds.iter().any(|fd| *fd < 0) {
+            return Err(Errno(libc::EBADF));
+        }
+        #[allow(clippy::cast_possible_truncation, reason = "both bounded above")]
+        Ok(Header { nfds: self.fds.len() as u32, len: self.data.len() as u32 })
+    }
+
+    fn dispatch(&self, target: Target<'_>, signal: Signal) -> sys::Result<()> {
+        let header = self.header()?;
+        let deadline = Deadline::after(self.timeout);
+        let cache = Cache::of_this_process();
+        let key = key_of(target, signal)?;
+        let mut lost_one = false;
+        loop {
+            let link = self.link(cache, key, target, signal, deadline)?;
+            match link.send(header, self.data, self.fds) {
+                // The receiver closed its inbox or died. It, or its successor, may have a new one.
+                Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => {
+                    cache.remove(key, &link);
+                    if lost_one {
+                        return Err(Errno(libc::ECONNREFUSED));
+                    }
+                    lost_one = true;
+                }
+                Err(Errno(libc::EAGAIN)) => {
+                    if !link.reaches_the_living() {
+                        cache.remove(key, &link);
+                    } else if deadline.has_passed() {
+                        return Err(Errno(deadline.errno()));
+                    } else {
+                        self.wait(&link, deadline)?;
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The link that is kept, or a new one.
+    fn link(
+        &self,
+        cache: &Cache,
+        key: Key,
+        target: Target<'_>,
+        signal: Signal,
+        deadline: Deadline,
+    ) -> sys::Result<Arc<Link>> {
+        if let Some(kept) = cache.get(key) {
+            if kept.is_trusted() {
+                return Ok(kept);
+            }
+            cache.remove(key, &kept);
+        }
+        cache.drop_the_dead();
+        let recipient = Recipient::find(target)?;
+        let link = Link::open(&recipient, signal, deadline, self.interruptible)?;
+        Ok(cache.insert(key, link))
+    }
+
+    fn wait(&self, link: &Link, deadline: Deadline) -> sys::Result<()> {
+        match link.wait_for_room(deadline) {
+            Err(Errno(libc::EINTR)) if !self.interruptible => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// A descriptor that polls writable once a full queue has room again, or its end has come, for an
+/// event loop that must not wait in [`Outgoing::send`]. It is the caller's.
+///
+/// # Errors
+/// As [`send`]; `EAGAIN`: there is nothing to poll yet, for too many others wait to be accepted.
+pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd> {
+    let target = target.into();
+    let call = Call::Room { to: target.into(), signo: signal.number() };
+    let any = Outgoing::from_raw(&[]);
+    key_of(target, signal)
+        .and_then(|key| any.link(Cache::of_this_process(), key, target, signal, Deadline::Now))
+        .and_then(|link| fd::duplicate(link.as_fd()))
+        .map_err(error::of(call))
+}
+
+fn key_of(target: Target<'_>, signal: Signal) -> sys::Result<Key> {
+    let who = match target {
+        Target::Task(task) => Who::Id(task.id()),
+        Target::Pidfd(pidfd) => match pidfd::inode(pidfd)? {
+            Some(inode) => Who::Inode(inode),
+            // KERNEL(6.9): before, a pidfd has no inode of its own; its id does while it lives.
+            None => match crate::proc::id_of_pidfd(pidfd.as_raw_fd())? {
+                Some(id) if id > 0 && pidfd::is_alive(pidfd) => Who::Id(id),
+                Some(_) => return Err(Errno(libc::ESRCH)),
+                None => return Err(Errno(libc::EINVAL)),
+            },
+        },
+    };
+    Ok(Key { who, signo: signal.number() })
+}
+
+impl From<Target<'_>> for To {
+    fn from(target: Target<'_>) -> To {
+        match target {
+            Target::Task(task) => To::Task(task.id()),
+            Target::Pidfd(pidfd) => To::Pidfd(pidfd.as_raw_fd()),
+        }
+    }
+}

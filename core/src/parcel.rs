@@ -1,0 +1,34 @@
+//! What a receiver gets.
+
+use std::os::fd::OwnedFd;
+
+/// Received descriptors, the bytes that came with them, and who sent them.
+///
+/// The descriptors are close-on-exec and share their file description (offset, `O_NONBLOCK`) with
+/// the sender's, as after `dup`. Those that are not taken out are closed with the parcel.
+#[derive(Debug)]
+pub struct Parcel {
+    /// The descriptors, in the order in which they were sent; at least one.
+    pub fds: Vec<OwnedFd>,
+    /// The bytes that came with them.
+    pub data: Vec<u8>,
+    /// Its counts, and the credentials of the sender.
+    pub info: Info,
+}
+
+/// What is known of a parcel besides its content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Info {
+    /// The signal number it was sent with.
+    pub signo: i32,
+    /// The sender's process in the receiver's pid namespace; 0: not visible there.
+    pub pid: i32,
+    /// Its real user, as the kernel recorded it at the send.
+    pub uid: u32,
+    /// Its real group, likewise.
+    pub gid: u32,
+    /// Descriptors in the parcel.
+    pub nfds: u32,
+    /// Bytes in the parcel.
+    pub len: u32,
+}

@@ -1,0 +1,110 @@
+//! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
+
+use crate::sys::{Errno, Result};
+use std::fmt::Display;
+use std::os::fd::RawFd;
+
+fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Errno(error.raw_os_error().unwrap_or(libc::EIO)))
+}
+
+/// When the task started, in clock ticks since boot; `None` once it has exited.
+pub(crate) fn start_time(task: impl Display) -> Result<Option<u64>> {
+    let line = read(&format!("/proc/{task}/stat"))?;
+    let (exited, start) = parse_stat(&line).ok_or(Errno(libc::EIO))?;
+    Ok((!exited).then_some(start))
+}
+
+/// Whether the task has exited, and its start time: fields 3 and 22. The second is a name that may
+/// hold anything.
+fn parse_stat(line: &str) -> Option<(bool, u64)> {
+    let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
+    let exited = matches!(fields.next()?, "Z" | "X");
+    Some((exited, fields.nth(18)?.parse().ok()?))
+}
+
+/// The words of one line of `/proc/ID/status`.
+fn status_line(status: &str, name: &str) -> Option<Vec<u32>> {
+    let words = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    words.split_ascii_whitespace().map(|word| word.parse().ok()).collect()
+}
+
+/// The task's id in its own pid namespace.
+pub(crate) fn innermost_id(id: i32) -> Result<i32> {
+    let status = read(&format!("/proc/{id}/status"))?;
+    let innermost = status_line(&status, "NSpid").and_then(|ids| ids.last().copied());
+    // KERNEL(4.1): before, no such line, and the id has to do.
+    innermost.map_or(Ok(id), |inner| i32::try_from(inner).map_err(|_| Errno(libc::EIO)))
+}
+
+/// The task's real and saved uid, in our user namespace.
+pub(crate) fn real_and_saved_uid(id: i32) -> Result<[u32; 2]> {
+    let status = read(&format!("/proc/{id}/status"))?;
+    match status_line(&status, "Uid").as_deref() {
+        Some([real, _, saved, _]) => Ok([*real, *saved]),
+        _ => Err(Errno(libc::EIO)),
+    }
+}
+
+/// How the task's user namespace shows a uid of ours; `None` if it has no number there.
+pub(crate) fn uid_as_seen_by(id: i32, uid: u32) -> Result<Option<u32>> {
+    let theirs = read(&format!("/proc/{id}/uid_map"))?;
+    // KERNEL: within one namespace the file shows the parent's numbers instead of our own.
+    if theirs == read("/proc/self/uid_map")? {
+        return Ok(Some(uid));
+    }
+    Ok(map_uid(&theirs, uid))
+}
+
+fn map_uid(map: &str, uid: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (inside, outside, count) =
+            (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let offset = uid.checked_sub(outside).filter(|offset| *offset < count)?;
+        inside.checked_add(offset)
+    })
+}
+
+/// The id of a pidfd's task in our pid namespace: `None` if that is no pidfd, `Some(0)` if the task
+/// is not visible here or gone.
+pub(crate) fn id_of_pidfd(pidfd: RawFd) -> Result<Option<i32>> {
+    let info = read(&format!("/proc/self/fdinfo/{pidfd}"))?;
+    Ok(info
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok())
+        .map(|id| id.max(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_confuse() {
+        let rest = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        assert_eq!(parse_stat(&format!("7 (a) Z (b)) S {rest}")), Some((false, 4242)));
+        assert_eq!(parse_stat(&format!("7 (x) Z {rest}")), Some((true, 4242)));
+        assert_eq!(parse_stat("7 (x"), None);
+        assert_eq!(parse_stat("7 (x) S 1 2"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_has_its_own_number() {
+        let me = i32::try_from(std::process::id()).expect("a pid fits");
+        assert!(matches!(start_time("self"), Ok(Some(_))));
+        assert_eq!(start_time(me), start_time("self"));
+        assert!(innermost_id(me).is_ok());
+        assert_eq!(uid_as_seen_by(me, 12345), Ok(Some(12345)));
+    }
+
+    #[test]
+    fn uids_are_mapped_by_range() {
+        let map = "         0     100000      65536\n     70000       1000          1\n";
+        assert_eq!(map_uid(map, 100_000), Some(0));
+        assert_eq!(map_uid(map, 165_535), Some(65_535));
+        assert_eq!(map_uid(map, 165_536), None);
+        assert_eq!(map_uid(map, 1000), Some(70_000));
+        assert_eq!(map_uid(map, 0), None);
+    }
+}

@@ -1,0 +1,159 @@
+//! The task that a sender means, and the proof that a peer is that very task.
+
+use crate::address::{Identity, if_supported};
+use crate::proc;
+use crate::sys::{Errno, Result, ids, pidfd, socket};
+use crate::task::Target;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// A task that existed, and that this process may signal, when it was looked up.
+pub(crate) struct Recipient<'a> {
+    /// Its id here; 0 if it is not visible in this pid namespace.
+    id: i32,
+    pidfd: Option<Pidfd<'a>>,
+    inode: Option<u64>,
+    /// Looked up only where there is no inode to go by.
+    started: Option<u64>,
+}
+
+enum Pidfd<'a> {
+    Ours(OwnedFd),
+    Theirs(BorrowedFd<'a>),
+}
+
+impl AsFd for Pidfd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Pidfd::Ours(fd) => fd.as_fd(),
+            Pidfd::Theirs(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl<'a> Recipient<'a> {
+    /// Looks the task up and asks the kernel for the permission to signal it.
+    pub(crate) fn find(target: Target<'a>) -> Result<Recipient<'a>> {
+        let mut found = match target {
+            Target::Task(task) => Recipient::by_id(task.id())?,
+            Target::Pidfd(pidfd) => Recipient::by_pidfd(pidfd)?,
+        };
+        if found.inode.is_none() {
+            found.started = proc::start_time(found.id).map_err(gone)?;
+        }
+        Ok(found)
+    }
+
+    fn by_id(id: i32) -> Result<Recipient<'a>> {
+        // The pidfd comes first: if its task is alive in the end, the number meant it all along.
+        let opened = match pidfd::open(id) {
+            // KERNEL: the id of a thread that is not the first of its process; EINVAL before 6.18.
+            Err(Errno(libc::ENOENT | libc::EINVAL)) => pidfd::open_thread(id),
+            opened => opened,
+        };
+        let pidfd = if_supported(opened)?;
+        ids::may_signal(id)?;
+        let inode = pidfd.as_ref().map(|fd| pidfd::inode(fd.as_fd())).transpose()?.flatten();
+        Ok(Recipient { id, pidfd: pidfd.map(Pidfd::Ours), inode, started: None })
+    }
+
+    fn by_pidfd(pidfd: BorrowedFd<'a>) -> Result<Recipient<'a>> {
+        let inode = pidfd::inode(pidfd)?;
+        let id = proc::id_of_pidfd(pidfd.as_raw_fd())?;
+        if inode.is_none() && id.is_none() {
+            return Err(Errno(libc::EINVAL));
+        }
+        let id = id.unwrap_or(0);
+        match pidfd::may_signal(pidfd) {
+            // KERNEL: no signal can be addressed out of a pid namespace. The uids decide then.
+            Err(Errno(libc::EINVAL)) if inode.is_some() => {}
+            Err(Errno(libc::ENOSYS)) if id > 0 => ids::may_signal(id)?,
+            answer => answer?,
+        }
+        if inode.is_none() && id == 0 {
+            return Err(Errno(libc::ESRCH));
+        }
+        Ok(Recipient { id, pidfd: Some(Pidfd::Theirs(pidfd)), inode, started: None })
+    }
+
+    /// The identity under which its inbox most likely listens.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        self.inode.map_or_else(|| self.old_identity(), |inode| Ok(Identity::Inode(inode)))
+    }
+
+    /// The identity that a receiver without pidfs goes by; the same as `identity` without pidfs here.
+    pub(crate) fn old_identity(&self) -> Result<Identity> {
+        let at = match self.started {
+            Some(at) => at,
+            None => proc::start_time(self.id).map_err(gone)?.ok_or(Errno(libc::ESRCH))?,
+        };
+        let id = proc::innermost_id(self.id).map_err(gone)?;
+        Ok(Identity::Started { id, at })
+    }
+
+    /// Whether the task still runs.
+    pub(crate) fn is_alive(&self) -> bool {
+        match &self.pidfd {
+            Some(pidfd) => pidfd::is_alive(pidfd.as_fd()),
+            None => proc::start_time(self.id).is_ok_and(|at| at.is_some() && at == self.started),
+        }
+    }
+
+    /// Proves that the listener behind `socket` is this task, or the process it is a thread of, and
+    /// alive. Whoever else sits on the name is refused.
+    pub(crate) fn prove(&self, socket: BorrowedFd<'_>) -> Result<()> {
+        let refused = Err(Errno(libc::ECONNREFUSED));
+        let peer = socket::peer(socket)?;
+        let peer_inode = match if_supported(socket::peer_pidfd(socket)) {
+            Ok(Some(fd)) if pidfd::is_alive(fd.as_fd()) => pidfd::inode(fd.as_fd())?,
+            Ok(Some(_)) | Err(Errno(libc::ESRCH | libc::ENODATA)) => return refused,
+            Ok(None) => None,
+            Err(errno) => return Err(errno),
+        };
+        let same = match (peer_inode, self.inode) {
+            (Some(theirs), Some(ours)) => theirs == ours || self.is_thread_of(peer.pid, theirs)?,
+            _ => {
+                peer.pid > 0
+                    && self.id > 0
+                    && (peer.pid == self.id || ids::is_thread_of(peer.pid, self.id))
+            }
+        };
+        if same && self.is_alive() { Ok(()) } else { refused }
+    }
+
+    /// Whether this task is a thread of the process that has `inode`, and `process` for its id.
+    fn is_thread_of(&self, process: i32, inode: u64) -> Result<bool> {
+        if process <= 0 || self.id <= 0 || !ids::is_thread_of(process, self.id) {
+            return Ok(false);
+        }
+        // The number alone could have passed on to another process meanwhile.
+        match pidfd::open(process) {
+            Ok(fd) => Ok(pidfd::inode(fd.as_fd())? == Some(inode)),
+            Err(Errno(libc::ESRCH)) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Asks, before anything is sent, what the receiver will ask: is this user root, or the
+    /// receiver's own real or saved one? A parcel that it would turn away must not count as sent.
+    pub(crate) fn will_admit_us(&self, socket: BorrowedFd<'_>) -> Result<()> {
+        let us = ids::effective_uid();
+        if us == socket::peer(socket)?.effective_uid {
+            return Ok(());
+        }
+        let admitted = self.id > 0
+            && match proc::uid_as_seen_by(self.id, us).map_err(gone)? {
+                None => false,
+                Some(0) => true,
+                Some(_) => proc::real_and_saved_uid(self.id).map_err(gone)?.contains(&us),
+            };
+        if admitted { Ok(()) } else { Err(Errno(libc::EPERM)) }
+    }
+}
+
+/// A task that left while `/proc` was read; one that `/proc` hides from this user.
+fn gone(errno: Errno) -> Errno {
+    match errno {
+        Errno(libc::ENOENT) => Errno(libc::ESRCH),
+        other => other,
+    }
+}

@@ -1,0 +1,96 @@
+//! epoll: the level-triggered truth about which sockets have something for us.
+
+use super::{Result, check};
+use std::ffi::c_int;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// Room for the answers of one wait.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    events: [libc::epoll_event; Ready::MOST],
+    len: usize,
+}
+
+impl Ready {
+    /// How many descriptors one wait reports at most.
+    pub(crate) const MOST: usize = 64;
+
+    pub(crate) fn new() -> Ready {
+        Ready { events: [libc::epoll_event { events: 0, u64: 0 }; Ready::MOST], len: 0 }
+    }
+
+    /// The numbers of the descriptors that are readable or hung up.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RawFd> + '_ {
+        #[allow(clippy::cast_possible_truncation, reason = "it is the number that was registered")]
+        self.events[..self.len].iter().map(|event| event.u64 as RawFd)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Whether there may be more than these.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == Ready::MOST
+    }
+}
+
+/// `epoll_create1(EPOLL_CLOEXEC)`.
+pub(crate) fn create() -> Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Watches `fd` for reading and hang-up; it will be reported by its number.
+pub(crate) fn add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
+    #[allow(clippy::cast_sign_loss, reason = "a valid descriptor is not negative")]
+    let mut event = libc::epoll_event {
+        events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32,
+        u64: fd.as_raw_fd() as u64,
+    };
+    // SAFETY: the event is valid for the call; both descriptors are borrowed.
+    let added = unsafe {
+        libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event)
+    };
+    check(added).map(drop)
+}
+
+/// Stops watching `fd`; nothing to do if it was not watched.
+///
+/// KERNEL: closing is not enough where a forked child still holds the same socket.
+pub(crate) fn remove(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) {
+    // SAFETY: DEL takes no event; both descriptors are borrowed.
+    unsafe {
+        libc::epoll_ctl(
+            epoll.as_raw_fd(),
+            libc::EPOLL_CTL_DEL,
+            fd.as_raw_fd(),
+            std::ptr::null_mut(),
+        )
+    };
+}
+
+/// Waits at most `timeout_ms` (-1: for ever, 0: not at all) and reports what is ready.
+pub(crate) fn wait(epoll: BorrowedFd<'_>, ready: &mut Ready, timeout_ms: c_int) -> Result<()> {
+    ready.len = 0;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "64 fits")]
+    // SAFETY: the array has room for MOST events.
+    let found = check(unsafe {
+        libc::epoll_wait(
+            epoll.as_raw_fd(),
+            ready.events.as_mut_ptr(),
+            Ready::MOST as c_int,
+            timeout_ms,
+        )
+    })?;
+    #[allow(clippy::cast_sign_loss, reason = "check() has sorted out the negative ones")]
+    let found = found as usize;
+    ready.len = found;
+    Ok(())
+}

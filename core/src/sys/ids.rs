@@ -1,0 +1,47 @@
+//! Who the caller is: process, thread, user.
+
+/// `getpid()`.
+pub(crate) fn process() -> i32 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::getpid() }
+}
+
+/// `gettid()`.
+pub(crate) fn thread() -> i32 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+/// `geteuid()`.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The three user ids of the calling process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Uids {
+    pub(crate) real: u32,
+    pub(crate) effective: u32,
+    pub(crate) saved: u32,
+}
+
+/// `getresuid()`.
+pub(crate) fn uids() -> Uids {
+    let mut ids = Uids { real: 0, effective: 0, saved: 0 };
+    // SAFETY: three valid places to write to; the call cannot fail with valid pointers.
+    unsafe { libc::getresuid(&raw mut ids.real, &raw mut ids.effective, &raw mut ids.saved) };
+    ids
+}
+
+/// `kill(id, 0)`: may this process signal that task?
+pub(crate) fn may_signal(id: i32) -> super::Result<()> {
+    // SAFETY: signal 0 delivers nothing.
+    super::check(unsafe { libc::kill(id, 0) }).map(drop)
+}
+
+/// `tgkill(process, thread, 0)`: is that thread one of that process?
+pub(crate) fn is_thread_of(process: i32, thread: i32) -> bool {
+    // SAFETY: signal 0 delivers nothing.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
+}

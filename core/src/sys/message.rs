@@ -1,0 +1,213 @@
+//! One message with ancillary data: sending it, looking at it, consuming it.
+
+use super::{Result, check_size};
+use std::ffi::c_void;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// The most descriptors that the kernel passes in one message (`SCM_MAX_FD`).
+const SCM_MAX_FD: usize = 253;
+
+/// Bytes of control data for credentials and the most descriptors.
+///
+/// KERNEL: a buffer that is too small makes the kernel drop descriptors for good, so there is room
+/// for everything, always.
+const CONTROL: usize = space(size_of::<libc::ucred>()) + space(SCM_MAX_FD * size_of::<RawFd>());
+
+#[allow(clippy::cast_possible_truncation, reason = "sizes of a few bytes to a kilobyte")]
+const fn space(bytes: usize) -> usize {
+    // SAFETY: arithmetic only.
+    unsafe { libc::CMSG_SPACE(bytes as u32) as usize }
+}
+
+#[repr(C)]
+union Control {
+    bytes: [MaybeUninit<u8>; CONTROL],
+    _align: libc::cmsghdr,
+}
+
+fn header(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
+    // SAFETY: a msghdr of zeros is valid: no name, no parts, no control data.
+    let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    header.msg_iov = parts;
+    header.msg_iovlen = count as _;
+    header
+}
+
+/// Sends `parts` as one message with the descriptors `fds` (at most [`SCM_MAX_FD`]), without waiting
+/// and without SIGPIPE. The kernel checks the numbers.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    parts: &mut [IoSlice<'_>],
+    fds: &[RawFd],
+) -> Result<usize> {
+    assert!(fds.len() <= SCM_MAX_FD, "the caller bounds the count");
+    let bytes = size_of_val(fds);
+    let mut control = Control { bytes: [MaybeUninit::uninit(); CONTROL] };
+    let start = (&raw mut control).cast::<libc::cmsghdr>();
+    #[allow(clippy::cast_possible_truncation, reason = "about a kilobyte at most")]
+    // SAFETY: arithmetic only.
+    let cmsg_len = unsafe { libc::CMSG_LEN(bytes as u32) };
+    let first = libc::cmsghdr {
+        cmsg_len: cmsg_len as _,
+        cmsg_level: libc::SOL_SOCKET,
+        cmsg_type: libc::SCM_RIGHTS,
+    };
+    // SAFETY: `start` is aligned and the buffer has room for the header.
+    unsafe { start.write(first) };
+    // SAFETY: the data of the first header, for which the buffer has room.
+    let data = unsafe { libc::CMSG_DATA(start) };
+    // SAFETY: `bytes` bytes of `fds`, and room for them: bounded above.
+    unsafe { std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), data, bytes) };
+
+    // IoSlice has the layout of iovec, as std guarantees.
+    let mut header = header(parts.as_mut_ptr().cast(), parts.len());
+    header.msg_control = start.cast::<c_void>();
+    header.msg_controllen = space(bytes) as _;
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: a header whose pointers are all valid for the call.
+    check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) })
+}
+
+/// Descriptors that a look at a message has installed in our table; dropped ones are closed.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    fds: [RawFd; SCM_MAX_FD],
+    len: usize,
+}
+
+impl Rights {
+    pub(crate) const fn new() -> Rights {
+        Rights { fds: [-1; SCM_MAX_FD], len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Hands out all descriptors, in the order in which they were sent.
+    pub(crate) fn take(&mut self) -> Vec<OwnedFd> {
+        let mut owned = Vec::with_capacity(self.len);
+        // SAFETY: the first `len` are open and nobody else owns them; `len` is 0 from here on.
+        self.give(|fd| owned.push(unsafe { OwnedFd::from_raw_fd(fd) }));
+        owned
+    }
+
+    /// Hands out the first descriptor; the others are closed.
+    pub(crate) fn take_first(&mut self) -> Option<OwnedFd> {
+        let mut first = None;
+        self.give(|fd| {
+            // SAFETY: as in `take`.
+            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+            first.get_or_insert(fd);
+        });
+        first
+    }
+
+    /// Hands out all descriptors as numbers, which the caller owns, to the front of `room`.
+    pub(crate) fn take_numbers(&mut self, room: &mut [RawFd]) {
+        let len = std::mem::take(&mut self.len);
+        room[..len].copy_from_slice(&self.fds[..len]);
+    }
+
+    pub(crate) fn close(&mut self) {
+        // SAFETY: as in `take`.
+        self.give(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd) }));
+    }
+
+    fn give(&mut self, to: impl FnMut(RawFd)) {
+        let len = std::mem::take(&mut self.len);
+        self.fds[..len].iter().copied().for_each(to);
+    }
+
+    fn push(&mut self, fd: RawFd) {
+        self.fds[self.len] = fd;
+        self.len += 1;
+    }
+}
+
+impl Drop for Rights {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Process, real user and real group of whoever sent a message, as the kernel recorded them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) pid: i32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What a look at a message has shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Bytes of the whole message, also where the buffers were smaller.
+    pub(crate) len: usize,
+    pub(crate) credentials: Option<Credentials>,
+    /// Some descriptors could not be installed: the table is full.
+    pub(crate) rights_cut: bool,
+}
+
+/// Looks at the first message of `socket` without consuming it. Its descriptors are installed,
+/// close-on-exec, under the lowest free numbers, and come in `rights`; its bytes in `parts`.
+///
+/// KERNEL: a message received outright into a full table loses its descriptors for good; one that
+/// is peeked at stays whole.
+pub(crate) fn peek(
+    socket: BorrowedFd<'_>,
+    parts: &mut [IoSliceMut<'_>],
+    rights: &mut Rights,
+) -> Result<Seen> {
+    rights.close();
+    let mut control = Control { bytes: [MaybeUninit::uninit(); CONTROL] };
+    // IoSliceMut has the layout of iovec, as std guarantees.
+    let mut header = header(parts.as_mut_ptr().cast(), parts.len());
+    header.msg_control = (&raw mut control).cast::<c_void>();
+    header.msg_controllen = CONTROL as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC | libc::MSG_TRUNC;
+    // SAFETY: a header whose pointers are all valid for the call.
+    let len = check_size(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
+
+    let mut seen =
+        Seen { len, credentials: None, rights_cut: header.msg_flags & libc::MSG_CTRUNC != 0 };
+    // SAFETY: the header that the kernel has filled.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
+    while !next.is_null() {
+        // SAFETY: the kernel has written a whole header there.
+        let found = unsafe { next.read() };
+        // SAFETY: the data that follows that header.
+        let data = unsafe { libc::CMSG_DATA(next) };
+        // SAFETY: arithmetic only.
+        let bytes = found.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
+        match (found.cmsg_level, found.cmsg_type) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
+                // SAFETY: the data of this control message, of which any bytes are valid.
+                let numbers = unsafe { std::slice::from_raw_parts(data, bytes) };
+                for number in numbers.chunks_exact(size_of::<RawFd>()) {
+                    rights.push(number.try_into().map_or(-1, RawFd::from_ne_bytes));
+                }
+            }
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if bytes >= size_of::<libc::ucred>() => {
+                // SAFETY: within the data, which may not be aligned.
+                let libc::ucred { pid, uid, gid } =
+                    unsafe { std::ptr::read_unaligned(data.cast::<libc::ucred>()) };
+                seen.credentials = Some(Credentials { pid, uid, gid });
+            }
+            _ => {}
+        }
+        // SAFETY: the same header as above, and a control message in it.
+        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
+    }
+    Ok(seen)
+}
+
+/// Consumes the first message of `socket` and the references that it holds.
+pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
+    let nothing = std::ptr::null_mut();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: a buffer of length zero is not touched.
+    check_size(unsafe { libc::recv(socket.as_raw_fd(), nothing, 0, flags) }).map(drop)
+}

@@ -1,0 +1,43 @@
+//! The system calls, and the only unsafe code of the crate.
+//!
+//! One file per family of calls. Every function here is safe to call, returns an owned or borrowed
+//! descriptor rather than a number where it can, and gives the kernel's errno unchanged. Nothing in
+//! here retries, waits longer than it was told, or decides anything.
+
+pub(crate) mod clock;
+pub(crate) mod epoll;
+pub(crate) mod fd;
+pub(crate) mod fork;
+pub(crate) mod ids;
+pub(crate) mod message;
+pub(crate) mod pidfd;
+pub(crate) mod signal;
+pub(crate) mod socket;
+
+use std::ffi::c_int;
+
+/// An error number of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Errno(pub(crate) c_int);
+
+pub(crate) type Result<T> = std::result::Result<T, Errno>;
+
+impl Errno {
+    /// The calling thread's `errno`.
+    pub(crate) fn last() -> Errno {
+        // SAFETY: takes no arguments.
+        let place = unsafe { libc::__errno_location() };
+        // SAFETY: the place is valid for the life of the calling thread.
+        Errno(unsafe { *place })
+    }
+}
+
+/// Decodes a call that answers -1 on failure.
+fn check(returned: c_int) -> Result<c_int> {
+    if returned == -1 { Err(Errno::last()) } else { Ok(returned) }
+}
+
+/// Decodes a call that answers a byte count, or -1 on failure.
+fn check_size(returned: isize) -> Result<usize> {
+    usize::try_from(returned).map_err(|_| Errno::last())
+}

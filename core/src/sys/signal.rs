@@ -1,0 +1,138 @@
+//! Real-time signals: blocking, dequeuing, queueing to oneself.
+
+use super::{Errno, Result, check, ids};
+use std::ffi::{c_int, c_long};
+use std::mem::MaybeUninit;
+use std::os::fd::RawFd;
+
+/// What the kernel says with a signal that a socket has caused.
+///
+/// Hints only: a number may be stale or made up by anybody who may signal this process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SignalInfo {
+    pub(crate) signo: i32,
+    pub(crate) code: i32,
+    pub(crate) fd: RawFd,
+}
+
+/// The layout of `siginfo_t` for a signal of `F_SETSIG`, which the libc crate does not show.
+#[repr(C)]
+struct SigPoll {
+    signo: c_int,
+    errno: c_int,
+    code: c_int,
+    band: c_long,
+    fd: c_int,
+}
+
+impl SignalInfo {
+    pub(crate) fn from_siginfo(info: &libc::siginfo_t) -> SignalInfo {
+        const { assert!(size_of::<SigPoll>() <= size_of::<libc::siginfo_t>()) };
+        const { assert!(align_of::<SigPoll>() <= align_of::<libc::siginfo_t>()) };
+        let poll = (&raw const *info).cast::<SigPoll>();
+        // SAFETY: within a siginfo_t (asserted above); any bit pattern is a valid integer.
+        let poll = unsafe { &*poll };
+        SignalInfo { signo: poll.signo, code: poll.code, fd: poll.fd }
+    }
+}
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the pointer is to a set that the call fills.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    // SAFETY: filled by the call above, which cannot fail.
+    let mut set = unsafe { set.assume_init() };
+    for signo in signals {
+        // SAFETY: a valid set; a bad number only makes the call fail.
+        unsafe { libc::sigaddset(&raw mut set, *signo) };
+    }
+    set
+}
+
+/// Blocks `signo` in the calling thread; tells whether it was blocked before.
+pub(crate) fn block(signo: i32) -> Result<bool> {
+    let (blocked, mut before) = (set_of(&[signo]), set_of(&[]));
+    // SAFETY: two valid sets.
+    let failed =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before) };
+    if failed != 0 {
+        return Err(Errno(failed));
+    }
+    // SAFETY: a valid set.
+    Ok(unsafe { libc::sigismember(&raw const before, signo) } == 1)
+}
+
+/// Unblocks `signo` in the calling thread.
+pub(crate) fn unblock(signo: i32) {
+    let blocked = set_of(&[signo]);
+    // SAFETY: a valid set; the old one is not wanted.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const blocked, std::ptr::null_mut()) };
+}
+
+/// Ignores `signo` in this process where it has its default action, which would kill.
+///
+/// KERNEL: a blocked signal is queued although it is ignored, so nothing is lost by this; but to
+/// ignore it once more would drop what is pending, hence the look first.
+pub(crate) fn ignore_if_default(signo: i32) -> Result<()> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: a null new action only asks; the pointer is to a struct that the call fills.
+    check(unsafe { libc::sigaction(signo, std::ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: filled by the successful call above.
+    let mut action = unsafe { action.assume_init() };
+    if action.sa_sigaction != libc::SIG_DFL {
+        return Ok(());
+    }
+    action.sa_sigaction = libc::SIG_IGN;
+    // SAFETY: a valid action, with no handler in it.
+    check(unsafe { libc::sigaction(signo, &raw const action, std::ptr::null_mut()) }).map(drop)
+}
+
+/// Takes the first pending signal of `signals` off the queue, without waiting.
+pub(crate) fn dequeue(signals: &[i32]) -> Option<SignalInfo> {
+    let (wanted, now) = (set_of(signals), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: a valid set and timeout; the pointer is to a struct that the call fills.
+    let signo = unsafe { libc::sigtimedwait(&raw const wanted, info.as_mut_ptr(), &raw const now) };
+    if signo < 0 {
+        return None;
+    }
+    // SAFETY: zeroed at first, then filled by the successful call above.
+    Some(SignalInfo::from_siginfo(unsafe { info.assume_init_ref() }))
+}
+
+/// Queues `signo` to the calling thread. If the queue is full, SIGIO takes its place, of which the
+/// kernel keeps one in any case.
+pub(crate) fn ring(signo: i32) {
+    let (process, thread) = (ids::process(), ids::thread());
+    // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are valid.
+    let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
+    info.si_signo = signo;
+    info.si_code = libc::SI_QUEUE;
+    // SAFETY: a fully initialized siginfo_t.
+    let queued = unsafe {
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signo, &raw const info)
+    };
+    if queued != 0 {
+        // SAFETY: a signal that is blocked in this thread, to this thread.
+        unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGIO) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rung_signal_is_dequeued_once() {
+        let signo = libc::SIGRTMIN() + 9;
+        assert_eq!(block(signo), Ok(false));
+        assert_eq!(block(signo), Ok(true));
+        assert_eq!(dequeue(&[signo]), None);
+        ring(signo);
+        let info = dequeue(&[signo]).expect("the signal that was just queued");
+        assert_eq!((info.signo, info.code), (signo, libc::SI_QUEUE));
+        assert_eq!(dequeue(&[signo]), None);
+        unblock(signo);
+        assert_eq!(block(signo), Ok(false));
+    }
+}

@@ -1,0 +1,180 @@
+//! `AF_UNIX` sequenced-packet sockets: naming, connecting, accepting, asking who is there.
+
+use super::{Errno, Result, check};
+use std::ffi::{c_int, c_void};
+use std::mem::{MaybeUninit, offset_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// KERNEL(6.5): a pidfd of the process that connected or listens. The libc crate has it not for
+/// every architecture.
+const SO_PEERPIDFD: c_int = 77;
+
+/// Whether a call on the socket may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Blocking {
+    Yes,
+    No,
+}
+
+/// `socket(AF_UNIX, SOCK_SEQPACKET)`.
+pub(crate) fn create(blocking: Blocking) -> Result<OwnedFd> {
+    let flags = match blocking {
+        Blocking::Yes => libc::SOCK_CLOEXEC,
+        Blocking::No => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+    };
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | flags, 0) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The address of an abstract name, and its length.
+fn abstract_address(name: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
+    let mut address = libc::sockaddr_un { sun_family: 0, sun_path: [0; 108] };
+    #[allow(clippy::cast_possible_truncation, reason = "AF_UNIX is 1")]
+    let family = libc::AF_UNIX as libc::sa_family_t;
+    address.sun_family = family;
+    let room = address.sun_path.get_mut(1..=name.len()).ok_or(Errno(libc::ENAMETOOLONG))?;
+    for (place, byte) in room.iter_mut().zip(name) {
+        *place = byte.cast_signed() as libc::c_char;
+    }
+    let len = offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+    Ok((address, libc::socklen_t::try_from(len).map_err(|_| Errno(libc::ENAMETOOLONG))?))
+}
+
+/// `bind` to an abstract name.
+pub(crate) fn bind(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let (address, len) = abstract_address(name)?;
+    // SAFETY: a valid address of that length.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
+}
+
+/// `connect` to an abstract name.
+pub(crate) fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let (address, len) = abstract_address(name)?;
+    // SAFETY: a valid address of that length.
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
+}
+
+/// `listen` with as long a queue of connections as the system's default limit allows.
+pub(crate) fn listen(socket: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), libc::SOMAXCONN) }).map(drop)
+}
+
+/// `accept4`, non-blocking.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let nobody = std::ptr::null_mut();
+    // SAFETY: the peer's address is not wanted.
+    let fd = unsafe { libc::accept4(listener.as_raw_fd(), nobody, std::ptr::null_mut(), flags) };
+    let fd = check(fd)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `shutdown` in both directions: whoever else holds this socket, its peer sees the end.
+pub(crate) fn shut_down(socket: BorrowedFd<'_>) {
+    // SAFETY: takes no pointers. It fails only for a socket that has come to its end already.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
+fn set_option<T>(socket: BorrowedFd<'_>, option: c_int, value: &T) -> Result<()> {
+    let len = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno(libc::EINVAL))?;
+    let value = (&raw const *value).cast::<c_void>();
+    // SAFETY: a valid value of that length.
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, len) };
+    check(set).map(drop)
+}
+
+fn option<T: Copy>(socket: BorrowedFd<'_>, option: c_int) -> Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut len = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno(libc::EINVAL))?;
+    let place = value.as_mut_ptr().cast::<c_void>();
+    // SAFETY: room for that many bytes.
+    check(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, place, &raw mut len)
+    })?;
+    // SAFETY: zeroed, then filled; the callers below ask for plain integers only.
+    Ok(unsafe { value.assume_init() })
+}
+
+/// `SO_PASSCRED`: credentials come with every message from now on.
+pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
+    set_option::<c_int>(socket, libc::SO_PASSCRED, &1)
+}
+
+/// `SO_SNDTIMEO`: how long `connect` may wait for a place in the queue; `None`: for ever.
+///
+/// KERNEL: `connect` to a full queue gives EAGAIN and nothing to poll; this is the only way to wait.
+pub(crate) fn set_send_timeout(socket: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<()> {
+    // Zero would mean: for ever.
+    let timeout = timeout.map_or(Duration::ZERO, |t| t.max(Duration::from_micros(1)));
+    #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "below a million")]
+    let micros = timeout.subsec_micros() as libc::suseconds_t;
+    let seconds = libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX);
+    let value = libc::timeval { tv_sec: seconds, tv_usec: micros };
+    set_option(socket, libc::SO_SNDTIMEO, &value)
+}
+
+/// Process and effective user of the peer, as they were when it connected or began to listen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Peer {
+    pub(crate) pid: i32,
+    pub(crate) effective_uid: u32,
+}
+
+/// `SO_PEERCRED`.
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<Peer> {
+    let peer = option::<libc::ucred>(socket, libc::SO_PEERCRED)?;
+    Ok(Peer { pid: peer.pid, effective_uid: peer.uid })
+}
+
+/// `SO_PEERPIDFD`.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let fd = option::<RawFd>(socket, SO_PEERPIDFD)?;
+    // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `FIONREAD`: the bytes of all messages that wait on the socket.
+pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the pointer is to the integer that the call fills.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+#[repr(C)]
+struct Owner {
+    kind: c_int,
+    id: libc::pid_t,
+}
+const F_OWNER_TID: c_int = 0;
+const F_SETOWN_EX: c_int = 15;
+const F_SETSIG: c_int = 10;
+
+/// `F_SETOWN_EX`: signals of this socket go to `thread`, with the caller's uids of this moment.
+pub(crate) fn set_owner(socket: BorrowedFd<'_>, thread: i32) -> Result<()> {
+    let owner = Owner { kind: F_OWNER_TID, id: thread };
+    // SAFETY: the pointer is to a struct of the layout that this command reads.
+    let set = unsafe { libc::fcntl(socket.as_raw_fd(), F_SETOWN_EX, &raw const owner) };
+    check(set).map(drop)
+}
+
+/// Makes the kernel queue `signo` to `thread` for everything that arrives on the socket.
+pub(crate) fn arm(socket: BorrowedFd<'_>, thread: i32, signo: i32) -> Result<()> {
+    set_owner(socket, thread)?;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::fcntl(socket.as_raw_fd(), F_SETSIG, signo) })?;
+    let flags = libc::O_NONBLOCK | libc::O_ASYNC;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) }).map(drop)
+}
+
+/// No more signals from this socket, whoever else holds it.
+pub(crate) fn disarm(socket: BorrowedFd<'_>) {
+    // SAFETY: takes no pointers; cannot fail on a socket.
+    unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+}

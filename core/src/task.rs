@@ -1,0 +1,65 @@
+//! Whom a parcel is for.
+
+use crate::error::{Call, Error, Result};
+use crate::sys::ids;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The id of a process or of a single thread, as the sender's pid namespace numbers it. Never 0 or
+/// negative: what `kill` takes for groups cannot be said.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Task(i32);
+
+impl Task {
+    /// The task of that id. Whether there is one is seen at the send.
+    ///
+    /// # Errors
+    /// `EINVAL`: the id is 0 or negative.
+    pub fn new(id: i32) -> Result<Task> {
+        if id > 0 { Ok(Task(id)) } else { Err(Error::new(Call::Task { id }, libc::EINVAL)) }
+    }
+
+    /// The calling process.
+    #[must_use]
+    pub fn this_process() -> Task {
+        Task(ids::process())
+    }
+
+    /// The calling thread.
+    #[must_use]
+    pub fn this_thread() -> Task {
+        Task(ids::thread())
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(self) -> i32 {
+        self.0
+    }
+}
+
+/// Whom a parcel is for: a task by its id, or by a pidfd, which cannot come to mean another one.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// A process or thread by its id.
+    Task(Task),
+    /// A process or thread by a pidfd.
+    Pidfd(BorrowedFd<'a>),
+}
+
+impl From<Task> for Target<'_> {
+    fn from(task: Task) -> Self {
+        Target::Task(task)
+    }
+}
+
+impl<'a, T: AsFd> From<&'a T> for Target<'a> {
+    fn from(pidfd: &'a T) -> Self {
+        Target::Pidfd(pidfd.as_fd())
+    }
+}
+
+impl<'a> From<BorrowedFd<'a>> for Target<'a> {
+    fn from(pidfd: BorrowedFd<'a>) -> Self {
+        Target::Pidfd(pidfd)
+    }
+}

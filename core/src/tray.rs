@@ -1,0 +1,317 @@
+//! The receiving sockets of an inbox, and the order in which mail is taken from them.
+//!
+//! Sockets are the truth; signals and epoll only say where to look. What they say is kept as a queue
+//! of places that are due. Mail of which the kernel gives no notice is due as well:
+//!
+//! KERNEL: what a sender queued before its link was accepted and armed never signals; what did not
+//! fit into the signal queue shows as a single SIGIO. The bytes that wait on a link at such a moment
+//! tell how much of its mail is unannounced.
+
+use crate::bell::Bell;
+use crate::incoming::{self, Kept, Room, Taken, Unpacked};
+use crate::parcel::Info;
+use crate::signal::Signal;
+use crate::sys::epoll::{self, Ready};
+use crate::sys::fd::{PrivateFd, placeholder};
+use crate::sys::signal::SignalInfo;
+use crate::sys::socket::{self, Blocking};
+use crate::sys::{Errno, Result, ids};
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::Arc;
+
+/// Mail that is due on one link.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    link: RawFd,
+    /// Bytes on the wire that are to be taken before the next place is looked at.
+    bytes: usize,
+}
+
+/// A link that has been accepted.
+#[derive(Debug)]
+struct Link {
+    socket: PrivateFd,
+    /// Stands in the queue with all of its bytes already.
+    due: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tray {
+    signal: Signal,
+    epoll: Arc<PrivateFd>,
+    listener: PrivateFd,
+    /// Given up to accept one more link when the table is full.
+    reserve: Option<PrivateFd>,
+    links: HashMap<RawFd, Link, Direct>,
+    /// Accepted, but not yet watched: the kernel refused for the moment.
+    unready: Vec<RawFd>,
+    due: VecDeque<Due>,
+    /// There may be more than the last look has shown.
+    look_again: bool,
+    /// Why connections could not be accepted.
+    trouble: Option<Errno>,
+    /// Signals, if the inbox has any.
+    bell: Option<Bell>,
+    pub(crate) unpacked: Unpacked,
+}
+
+impl Tray {
+    /// Binds `name` and begins to listen.
+    pub(crate) fn open(
+        signal: Signal,
+        name: &[u8],
+        epoll: Arc<PrivateFd>,
+        bell: Option<Bell>,
+    ) -> Result<Tray> {
+        let listener = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
+        socket::bind(listener.as_fd(), name)?;
+        // KERNEL: links inherit it, some kernels at connect time: it has to come before `listen`.
+        socket::pass_credentials(listener.as_fd())?;
+        if let Some(bell) = &bell {
+            bell.arm(listener.as_fd())?;
+        }
+        epoll::add(epoll.as_fd(), listener.as_fd())?;
+        let reserve = PrivateFd::new_out_of_the_way(placeholder)?;
+        socket::listen(listener.as_fd())?;
+        Ok(Tray {
+            signal,
+            epoll,
+            listener,
+            reserve: Some(reserve),
+            links: HashMap::default(),
+            unready: Vec::new(),
+            due: VecDeque::new(),
+            look_again: false,
+            trouble: None,
+            bell,
+            unpacked: Unpacked::new(),
+        })
+    }
+
+    /// A signal was dequeued: what it announces is due.
+    pub(crate) fn note(&mut self, info: SignalInfo) {
+        let Some(bell) = &mut self.bell else { return };
+        if info.code <= 0 {
+            // Our own ring, or a forged one. There is mail in the queue already, or we look.
+            bell.rung = false;
+            self.look_again |= self.due.is_empty();
+        } else if info.signo != self.signal.number() {
+            // SIGIO: the signal queue was full, and anything may have arrived.
+            self.look_again = true;
+        } else if info.fd == self.listener.as_raw_fd() {
+            self.accept();
+        } else if self.links.contains_key(&info.fd) {
+            self.due.push_back(Due { link: info.fd, bytes: 1 });
+        }
+    }
+
+    /// epoll has found these sockets readable.
+    pub(crate) fn hear(&mut self, ready: &Ready) {
+        self.look_again |= ready.is_full();
+        for fd in ready.iter() {
+            if fd == self.listener.as_raw_fd() {
+                self.accept();
+            } else {
+                self.enqueue(fd);
+            }
+        }
+    }
+
+    /// Takes the next parcel, if there is any.
+    pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
+        self.watch_the_unready();
+        if self.due.is_empty() && self.look_again {
+            self.look_again = false;
+            self.look();
+        }
+        while let Some(due) = self.due.front_mut() {
+            let Some(link) = self.links.get_mut(&due.link) else {
+                self.due.pop_front();
+                continue;
+            };
+            let fd = due.link;
+            match incoming::take(link.socket.as_fd(), self.signal, room, &mut self.unpacked) {
+                Ok(Taken::Parcel(info, bytes)) => {
+                    due.bytes = due.bytes.saturating_sub(bytes);
+                    if due.bytes == 0 {
+                        link.due = false;
+                        self.due.pop_front();
+                    }
+                    return Some(Ok(info));
+                }
+                Ok(Taken::Nothing) => {
+                    link.due = false;
+                    self.due.pop_front();
+                }
+                Ok(Taken::End) => self.close_link(fd),
+                Ok(Taken::OtherVersion) => {
+                    self.close_link(fd);
+                    return Some(Err(Errno(libc::EPROTO).into()));
+                }
+                Err(kept) => return Some(Err(kept)),
+            }
+        }
+        self.trouble.take().map(|errno| Err(errno.into()))
+    }
+
+    /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
+    pub(crate) fn ring_if_mail_is_left(&mut self) {
+        let left = self.look_again || !self.due.is_empty() || !self.unready.is_empty();
+        if let Some(bell) = self.bell.as_mut().filter(|_| left) {
+            bell.ring();
+        }
+    }
+
+    /// After a change of uid: signals would be lost silently until the sockets are armed anew.
+    pub(crate) fn rearm_after_change_of_uid(&mut self) -> Result<()> {
+        let Some(bell) = &mut self.bell else { return Ok(()) };
+        if !bell.uid_has_changed() {
+            return Ok(());
+        }
+        let links = self.links.values().map(|link| &link.socket);
+        for socket in links.chain([&self.listener]) {
+            socket::set_owner(socket.as_fd(), bell.thread())?;
+        }
+        bell.note_uid();
+        self.look_again = true;
+        Ok(())
+    }
+
+    /// Closes everything, so that senders see it even where a forked child holds the sockets too.
+    pub(crate) fn close(&mut self) {
+        self.due.clear();
+        let links: Vec<RawFd> = self.links.keys().copied().collect();
+        for link in links {
+            self.close_link(link);
+        }
+        socket::disarm(self.listener.as_fd());
+        self.stop_listening();
+    }
+
+    /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
+    pub(crate) fn stop_listening(&mut self) {
+        socket::shut_down(self.listener.as_fd());
+    }
+
+    fn look(&mut self) {
+        let mut ready = Ready::new();
+        match epoll::wait(self.epoll.as_fd(), &mut ready, 0) {
+            Ok(()) => self.hear(&ready),
+            Err(errno) => self.postpone(errno),
+        }
+    }
+
+    fn postpone(&mut self, errno: Errno) {
+        self.trouble = Some(errno);
+        self.look_again = true;
+    }
+
+    /// All that waits on a link is due, in the place where the link stands in the queue.
+    fn enqueue(&mut self, fd: RawFd) {
+        let Some(link) = self.links.get_mut(&fd) else { return };
+        if !link.due {
+            link.due = true;
+            // Where the kernel does not tell, one parcel at a time. An empty link that was reported
+            // has come to its end, which the attempt to read it shows.
+            let bytes = socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1);
+            self.due.push_back(Due { link: fd, bytes });
+        }
+    }
+
+    /// Accepts the links that wait, up to so many that the caller's deadline is not forgotten.
+    fn accept(&mut self) {
+        for _ in 0..Ready::MOST {
+            match self.accept_one() {
+                Ok(()) | Err(Errno(libc::ECONNABORTED)) => {}
+                Err(Errno(libc::EAGAIN)) => return,
+                Err(errno) => return self.postpone(errno),
+            }
+        }
+        self.look_again = true;
+    }
+
+    fn accept_one(&mut self) -> Result<()> {
+        let listener = &self.listener;
+        let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
+        let socket = match accept() {
+            // KERNEL: the connection stays where it is, without a further signal.
+            Err(Errno(libc::EMFILE | libc::ENFILE)) if self.reserve.take().is_some() => accept()?,
+            result => result?,
+        };
+        if self.reserve.is_none() {
+            // Without one, the next link has to wait until there is room in the table.
+            self.reserve = PrivateFd::new_out_of_the_way(placeholder).ok();
+        }
+        // Looked at before any message is: whoever may not signal us is shut out, and what it sent
+        // is released without ever entering our table.
+        let us = ids::uids();
+        let them = socket::peer(socket.as_fd())?.effective_uid;
+        if them == 0 || them == us.real || them == us.saved {
+            let fd = socket.as_raw_fd();
+            self.links.insert(fd, Link { socket, due: false });
+            self.unready.push(fd);
+            self.watch_the_unready();
+        }
+        Ok(())
+    }
+
+    fn watch_the_unready(&mut self) {
+        while let Some(fd) = self.unready.pop() {
+            if let Err(errno) = self.watch(fd) {
+                self.unready.push(fd);
+                self.trouble = Some(errno);
+                return;
+            }
+            // KERNEL: what came before O_ASYNC was set will not signal.
+            self.enqueue(fd);
+        }
+    }
+
+    fn watch(&self, fd: RawFd) -> Result<()> {
+        let Some(link) = self.links.get(&fd) else { return Ok(()) };
+        if let Some(bell) = &self.bell {
+            bell.arm(link.socket.as_fd())?;
+        }
+        match epoll::add(self.epoll.as_fd(), link.socket.as_fd()) {
+            Err(Errno(libc::EEXIST)) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn close_link(&mut self, fd: RawFd) {
+        if let Some(Link { socket, .. }) = self.links.remove(&fd) {
+            if self.bell.is_some() {
+                socket::disarm(socket.as_fd());
+            }
+            epoll::remove(self.epoll.as_fd(), socket.as_fd());
+            socket::shut_down(socket.as_fd());
+        }
+    }
+}
+
+/// A descriptor number is its own hash.
+#[derive(Clone, Copy, Default, Debug)]
+struct Direct(u64);
+
+impl std::hash::BuildHasher for Direct {
+    type Hasher = Direct;
+    fn build_hasher(&self) -> Direct {
+        Direct(0)
+    }
+}
+
+impl std::hash::Hasher for Direct {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
+    fn write_i32(&mut self, number: i32) {
+        self.0 = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}

@@ -1,0 +1,101 @@
+//! The header in front of every parcel's bytes. `docs/protocol.md` fixes it.
+
+use crate::{MAX_DATA, MAX_FDS};
+
+/// Bytes of the header.
+pub(crate) const HEADER: usize = 16;
+const MAGIC: [u8; 4] = *b"sndf";
+const VERSION: u16 = 1;
+
+/// What the header of a well-formed message says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Header {
+    pub(crate) nfds: u32,
+    pub(crate) len: u32,
+}
+
+/// Why a message is not a parcel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Malformed {
+    /// Not a word of this protocol, or one that contradicts itself.
+    Nonsense,
+    /// The right magic and another version.
+    OtherVersion,
+}
+
+impl Header {
+    /// A header for counts within the limits of a parcel.
+    pub(crate) fn encode(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[0..4].copy_from_slice(&MAGIC);
+        bytes[4..6].copy_from_slice(&VERSION.to_le_bytes());
+        #[allow(clippy::cast_possible_truncation, reason = "at most MAX_FDS")]
+        bytes[6..8].copy_from_slice(&(self.nfds as u16).to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header of a message of `total` bytes, of which `start` holds the first ones.
+    pub(crate) fn decode(start: &[u8; HEADER], total: usize) -> Result<Header, Malformed> {
+        let [m0, m1, m2, m3, v0, v1, n0, n1, l0, l1, l2, l3, reserved @ ..] = *start;
+        if total < HEADER || [m0, m1, m2, m3] != MAGIC {
+            return Err(Malformed::Nonsense);
+        }
+        if u16::from_le_bytes([v0, v1]) != VERSION {
+            return Err(Malformed::OtherVersion);
+        }
+        let header = Header {
+            nfds: u16::from_le_bytes([n0, n1]).into(),
+            len: u32::from_le_bytes([l0, l1, l2, l3]),
+        };
+        let whole = (1..=MAX_FDS).contains(&(header.nfds as usize))
+            && header.len as usize <= MAX_DATA
+            && header.len as usize == total - HEADER
+            && reserved == [0; 4];
+        if whole { Ok(header) } else { Err(Malformed::Nonsense) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header_and(change: impl FnOnce(&mut [u8; HEADER])) -> Result<Header, Malformed> {
+        let mut bytes = Header { nfds: 3, len: 70 }.encode();
+        change(&mut bytes);
+        Header::decode(&bytes, HEADER + 70)
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_protocol() {
+        let bytes = Header { nfds: 252, len: 65536 }.encode();
+        assert_eq!(bytes, *b"sndf\x01\x00\xfc\x00\x00\x00\x01\x00\x00\x00\x00\x00");
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for (nfds, len) in [(1, 0), (1, 1), (5, 4096), (252, 65536)] {
+            let header = Header { nfds, len };
+            assert_eq!(Header::decode(&header.encode(), HEADER + len as usize), Ok(header));
+        }
+    }
+
+    #[test]
+    fn lies_are_nonsense() {
+        assert!(header_and(|_| {}).is_ok());
+        assert_eq!(header_and(|b| b[0] = b'S'), Err(Malformed::Nonsense));
+        assert_eq!(header_and(|b| b[6] = 0), Err(Malformed::Nonsense));
+        assert_eq!(header_and(|b| b[6] = 253), Err(Malformed::Nonsense));
+        assert_eq!(header_and(|b| b[8] = 71), Err(Malformed::Nonsense));
+        assert_eq!(header_and(|b| b[15] = 1), Err(Malformed::Nonsense));
+        let bytes = Header { nfds: 1, len: 0 }.encode();
+        assert_eq!(Header::decode(&bytes, HEADER - 1), Err(Malformed::Nonsense));
+        let long = Header { nfds: 1, len: 65537 }.encode();
+        assert_eq!(Header::decode(&long, HEADER + 65537), Err(Malformed::Nonsense));
+    }
+
+    #[test]
+    fn another_version_is_told_apart() {
+        assert_eq!(header_and(|b| b[4] = 2), Err(Malformed::OtherVersion));
+    }
+}

@@ -124,7 +124,7 @@ pub(crate) fn hang(signal: Signal, generation: u32) -> Result<()> {
         bells.open.push(Hung { signo, was_blocked, generation, inbox: Weak::new() });
         signal::ignore_if_default(signo)
             .and_then(|()| signal::ignore_if_default(OVERFLOW))
-            .inspect_err(|_| take_down_from(bells, signo))
+            .inspect_err(|_| take_down_from(bells, signo, generation))
     })
 }
 
@@ -138,13 +138,16 @@ pub(crate) fn name_inbox(signal: Signal, inbox: Weak<Inner>) {
 }
 
 /// Gives the thread back its mask, after taking back what is pending.
-pub(crate) fn take_down(signal: Signal) {
+pub(crate) fn take_down(signal: Signal, generation: u32) {
     // A thread that is about to end has closed its inboxes already, and needs no mask.
-    let _ = BELLS.try_with(|bells| take_down_from(&mut bells.borrow_mut(), signal.number()));
+    let _ = BELLS.try_with(|bells| {
+        take_down_from(&mut bells.borrow_mut(), signal.number(), generation);
+    });
 }
 
-fn take_down_from(bells: &mut Bells, signo: i32) {
-    let Some(index) = bells.open.iter().position(|hung| hung.signo == signo) else { return };
+fn take_down_from(bells: &mut Bells, signo: i32, generation: u32) {
+    let here = |hung: &Hung| hung.signo == signo && hung.generation == generation;
+    let Some(index) = bells.open.iter().position(here) else { return };
     let hung = bells.open.swap_remove(index);
     while signal::dequeue(&[signo]).is_some() {}
     if !hung.was_blocked {

@@ -209,7 +209,7 @@ impl Drop for Mailbox {
             inner.close();
         }
         if inner.owner == Some(Owner::this_thread()) {
-            bell::take_down(inner.signal);
+            bell::take_down(inner.signal, inner.generation);
         }
         if inner.check_generation().is_err() {
             std::mem::forget(inner);
@@ -231,7 +231,7 @@ impl Inner {
                 Ok(inner)
             }
             Err(errno) => {
-                bell::take_down(signal);
+                bell::take_down(signal, generation);
                 Err(errno)
             }
         }

@@ -58,11 +58,13 @@ impl<'a> Recipient<'a> {
 
     fn by_pidfd(pidfd: BorrowedFd<'a>) -> Result<Recipient<'a>> {
         let inode = pidfd::inode(pidfd)?;
-        let id = proc::id_of_pidfd(pidfd.as_raw_fd())?;
-        if inode.is_none() && id.is_none() {
-            return Err(Errno(libc::EINVAL));
-        }
-        let id = id.unwrap_or(0);
+        let id = match proc::id_of_pidfd(pidfd.as_raw_fd()) {
+            Ok(Some(id)) => id,
+            // The inode is enough to go by.
+            _ if inode.is_some() => 0,
+            Ok(None) => return Err(Errno(libc::EINVAL)),
+            Err(errno) => return Err(errno),
+        };
         match pidfd::may_signal(pidfd) {
             // KERNEL: no signal can be addressed out of a pid namespace. The uids decide then.
             Err(Errno(libc::EINVAL)) if inode.is_some() => {}
@@ -140,13 +142,24 @@ impl<'a> Recipient<'a> {
         if us == socket::peer(socket)?.effective_uid {
             return Ok(());
         }
-        let admitted = self.id > 0
-            && match proc::uid_as_seen_by(self.id, us).map_err(gone)? {
-                None => false,
-                Some(0) => true,
-                Some(_) => proc::real_and_saved_uid(self.id).map_err(gone)?.contains(&us),
-            };
-        if admitted { Ok(()) } else { Err(Errno(libc::EPERM)) }
+        match self.shows_that_we_are_admitted(us) {
+            Ok(true) => Ok(()),
+            Err(Errno(libc::ENOENT)) if !self.is_alive() => Err(Errno(libc::ESRCH)),
+            // What cannot be known (`hidepid`, no `/proc`) must not be taken for a yes.
+            Ok(false) | Err(Errno(libc::ENOENT)) => Err(Errno(libc::EPERM)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn shows_that_we_are_admitted(&self, us: u32) -> Result<bool> {
+        if self.id <= 0 {
+            return Ok(false);
+        }
+        match proc::uid_as_seen_by(self.id, us)? {
+            None => Ok(false),
+            Some(0) => Ok(true),
+            Some(_) => Ok(proc::real_and_saved_uid(self.id)?.contains(&us)),
+        }
     }
 }
 

@@ -96,9 +96,13 @@ impl Tray {
             // Our own ring, or a forged one. There is mail in the queue already, or we look.
             bell.rung = false;
             self.look_again |= self.due.is_empty();
-        } else if info.signo != self.signal.number() {
-            // SIGIO: the signal queue was full, and anything may have arrived.
+        }
+        if info.signo != self.signal.number() {
+            // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
+            // only: a ring of our own may have swallowed the kernel's.
             self.look_again = true;
+        } else if info.code <= 0 {
+            // Names no socket.
         } else if info.fd == self.listener.as_raw_fd() {
             self.accept();
         } else if self.links.contains_key(&info.fd) {

@@ -92,17 +92,15 @@ impl Tray {
     /// A signal was dequeued: what it announces is due.
     pub(crate) fn note(&mut self, info: SignalInfo) {
         let Some(bell) = &mut self.bell else { return };
-        if info.code <= 0 {
+        if info.signo != self.signal.number() {
+            // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
+            // only, so this may stand for a ring of our own as well.
+            bell.rung = false;
+            self.look_again = true;
+        } else if info.code <= 0 {
             // Our own ring, or a forged one. There is mail in the queue already, or we look.
             bell.rung = false;
             self.look_again |= self.due.is_empty();
-        }
-        if info.signo != self.signal.number() {
-            // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
-            // only: a ring of our own may have swallowed the kernel's.
-            self.look_again = true;
-        } else if info.code <= 0 {
-            // Names no socket.
         } else if info.fd == self.listener.as_raw_fd() {
             self.accept();
         } else if self.links.contains_key(&info.fd) {

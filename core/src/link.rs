@@ -114,7 +114,7 @@ impl Link {
         !self.has_hung_up()
             && match socket::peer_pidfd(self.as_fd()) {
                 Ok(fd) => pidfd::is_alive(fd.as_fd()),
-                Err(Errno(libc::ESRCH | libc::ENODATA)) => false,
+                Err(Errno(libc::ESRCH)) => false,
                 // Cannot be asked: no such option here, or no descriptor left.
                 Err(_) => true,
             }

@@ -107,7 +107,7 @@ impl<'a> Recipient<'a> {
         let peer = socket::peer(socket)?;
         let peer_inode = match if_supported(socket::peer_pidfd(socket)) {
             Ok(Some(fd)) if pidfd::is_alive(fd.as_fd()) => pidfd::inode(fd.as_fd())?,
-            Ok(Some(_)) | Err(Errno(libc::ESRCH | libc::ENODATA)) => return refused,
+            Ok(Some(_)) | Err(Errno(libc::ESRCH)) => return refused,
             Ok(None) => None,
             Err(errno) => return Err(errno),
         };

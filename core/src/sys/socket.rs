@@ -131,9 +131,13 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<Peer> {
     Ok(Peer { pid: peer.pid, effective_uid: peer.uid })
 }
 
-/// `SO_PEERPIDFD`.
+/// `SO_PEERPIDFD`; ESRCH if that process is gone and forgotten.
 pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let fd = option::<RawFd>(socket, SO_PEERPIDFD)?;
+    let fd = option::<RawFd>(socket, SO_PEERPIDFD).map_err(|errno| match errno {
+        // KERNEL(6.16): gives a pidfd of the dead; before, one of these.
+        Errno(libc::EINVAL | libc::ENODATA) => Errno(libc::ESRCH),
+        other => other,
+    })?;
     // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

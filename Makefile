@@ -1,0 +1,71 @@
+# `make help` lists the targets.
+
+CARGO ?= cargo
+CC ?= cc
+INSTALL ?= install
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+MANDIR ?= $(PREFIX)/share/man
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RUST_SOURCES := $(shell find core capi -name '*.rs' -o -name '*.toml') Cargo.toml Cargo.lock
+HAS_NEXTEST := $(shell $(CARGO) nextest --version 2>/dev/null)
+CARGO_TEST := $(CARGO) $(if $(HAS_NEXTEST),nextest run --no-fail-fast,test) --locked
+SONAME := libsendfd.so.0
+
+.PHONY: all
+all: build/libsendfd.so build/libsendfd.a include/sendfd.h  ## the library and its header
+
+.PHONY: help
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | expand -t 20
+
+build/libsendfd.a: $(RUST_SOURCES)
+	$(CARGO) rustc --locked -p sendfd-capi --lib --profile capi --crate-type staticlib
+	@mkdir -p build
+	cp $(TARGET)/capi/libsendfd.a $@
+
+# rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one.
+build/$(SONAME): build/libsendfd.a capi/libsendfd.map
+	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=capi/libsendfd.map \
+	  -Wl,--gc-sections -Wl,-O1 -Wl,-S -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -Wl,--as-needed \
+	  -Wl,--whole-archive build/libsendfd.a -Wl,--no-whole-archive \
+	  -lgcc_eh -lutil -lrt -lpthread -lm -ldl -lc
+
+build/libsendfd.so: build/$(SONAME)
+	ln -sf $(SONAME) $@
+
+.PHONY: install
+install: all  ## library, header, pkg-config file and man pages, under PREFIX (and DESTDIR)
+	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
+	$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
+	$(INSTALL) -m 755 build/$(SONAME) $(DESTDIR)$(LIBDIR)/libsendfd.so.$(VERSION)
+	ln -sf libsendfd.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsendfd.so
+	$(INSTALL) -m 644 build/libsendfd.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 644 include/sendfd.h $(DESTDIR)$(PREFIX)/include
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	  pkgconfig/sendfd.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sendfd.pc
+	$(INSTALL) -m 644 man/*.3 $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 man/*.7 $(DESTDIR)$(MANDIR)/man7
+
+.PHONY: header
+header:  ## make include/sendfd.h anew from capi/src
+	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
+
+.PHONY: test test-rust
+test: test-rust  ## all tests
+test-rust: all  ## unit and documentation tests of the core; header and symbols
+	$(CARGO_TEST) -p sendfd-core -p sendfd-capi
+	$(CARGO) test --locked -q --doc -p sendfd-core
+
+.PHONY: check
+check:  ## formatting, lints as errors, header current
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked -q -p sendfd-capi --test header
+
+.PHONY: clean
+clean:  ## remove what was built
+	rm -rf build $(TARGET)

@@ -1,0 +1,59 @@
+//! Between C values and those of the core.
+
+use libc::{c_int, timespec};
+use sendfd_core::Error;
+use std::time::Duration;
+
+/// Answers a negative errno, and sets errno to it.
+pub(crate) fn fail(errno: c_int) -> c_int {
+    // SAFETY: takes no arguments.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: the place is valid for the life of the calling thread.
+    unsafe { place.write(errno) };
+    -errno
+}
+
+/// What C gets for a result of the core.
+pub(crate) fn answer(result: Result<c_int, Error>) -> c_int {
+    result.unwrap_or_else(|error| fail(error.errno()))
+}
+
+/// A relative timeout; `None` stands for NULL, which waits for ever.
+///
+/// # Safety
+/// `timeout` is NULL or valid for reading.
+pub(crate) unsafe fn duration(timeout: *const timespec) -> Result<Option<Duration>, c_int> {
+    // SAFETY: as the caller promises.
+    let Some(timeout) = (unsafe { timeout.as_ref() }) else { return Ok(None) };
+    let seconds = u64::try_from(timeout.tv_sec).map_err(|_| libc::EINVAL)?;
+    match u32::try_from(timeout.tv_nsec) {
+        Ok(nanos @ 0..=999_999_999) => Ok(Some(Duration::new(seconds, nanos))),
+        _ => Err(libc::EINVAL),
+    }
+}
+
+/// A slice of C memory; NULL is fine for none.
+///
+/// # Safety
+/// `len` values can be read from `start`, unless it is NULL.
+pub(crate) unsafe fn slice<'a, T>(start: *const T, len: usize) -> Result<&'a [T], c_int> {
+    match (start.is_null(), len) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(libc::EINVAL),
+        // SAFETY: as the caller promises.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(start, len) }),
+    }
+}
+
+/// The same for writing.
+///
+/// # Safety
+/// `len` values can be written from `start` on, unless it is NULL.
+pub(crate) unsafe fn slice_mut<'a, T>(start: *mut T, len: usize) -> Result<&'a mut [T], c_int> {
+    match (start.is_null(), len) {
+        (_, 0) => Ok(&mut []),
+        (true, _) => Err(libc::EINVAL),
+        // SAFETY: as the caller promises.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(start, len) }),
+    }
+}

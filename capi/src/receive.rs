@@ -1,0 +1,303 @@
+//! Receiving.
+
+use crate::convert::{answer, duration, fail, slice_mut};
+use libc::{
+    c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec, uid_t,
+};
+use sendfd_core::{Announcement, Error, Info, MAX_DATA, MAX_FDS, Mailbox, Options, Signal};
+use std::os::fd::{IntoRawFd, OwnedFd};
+
+/// For sendfd_inbox_open(): the inbox is addressed by the id of the calling thread.
+pub const SENDFD_INBOX_THREAD: c_uint = 1u32;
+
+/// For sendfd_inbox_open(): the inbox queues no signals and touches no mask; any thread may use it.
+pub const SENDFD_INBOX_NOSIGNAL: c_uint = 2u32;
+
+/// An inbox: where a task receives what is sent to it with one signal number.
+#[derive(Debug)]
+#[allow(non_camel_case_types, reason = "C's name")]
+pub struct sendfd_inbox {
+    mailbox: Mailbox,
+}
+
+/// What is known of a parcel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(non_camel_case_types, reason = "C's name")]
+pub struct sendfd_info {
+    /// the signal number it was sent with
+    pub signo: c_int,
+    /// sender's process, in the caller's pid namespace; 0: not visible there
+    pub pid: pid_t,
+    /// its real user, as the kernel recorded it at the send
+    pub uid: uid_t,
+    /// its real group, likewise
+    pub gid: gid_t,
+    /// descriptors in the parcel
+    pub nfds: u32,
+    /// bytes in the parcel
+    pub len: u32,
+}
+
+impl From<Info> for sendfd_info {
+    fn from(info: Info) -> sendfd_info {
+        let Info { signo, pid, uid, gid, nfds, len } = info;
+        sendfd_info { signo, pid, uid, gid, nfds, len }
+    }
+}
+
+/// Opens an inbox of the calling process, or thread, for the real-time signal sig.
+///
+/// @param sig        what senders have to name; also the signal that is queued
+/// @param flags      0, SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL, or both
+/// @param ret_inbox  to be closed with sendfd_inbox_close()
+/// @return 0, or a negative errno
+///
+/// Without SENDFD_INBOX_NOSIGNAL, sig and SIGIO become blocked in the calling thread, and ignored in
+/// the process where they had their default action; a handler is left alone. From then on the kernel
+/// queues sig to this thread for what arrives, and SIGIO when its signal queue is full. The inbox
+/// stays with the thread: all calls on it from others give -EPERM. When the thread ends, the inbox is
+/// closed to senders. A thread can have one such inbox for a number.
+///
+/// With SENDFD_INBOX_NOSIGNAL there are no signals, and any thread may use the inbox.
+///
+/// A forked child does not have the inbox: its descriptors are closed there, every call on it gives
+/// -EPERM, and sendfd_inbox_close() frees it.
+///
+/// -EINVAL           sig not real-time, unknown flags, or NULL;
+/// -EADDRINUSE       there is an inbox for sig already, or another user squats on its name;
+/// -EMFILE, -ENFILE  no descriptors left (it takes three, and one per sender);
+/// -ENOMEM           no memory.
+///
+/// # Safety
+/// `ret_inbox` is valid for writing, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_open(
+    sig: c_int,
+    flags: c_uint,
+    ret_inbox: *mut *mut sendfd_inbox,
+) -> c_int {
+    if ret_inbox.is_null() || flags & !(SENDFD_INBOX_THREAD | SENDFD_INBOX_NOSIGNAL) != 0 {
+        return fail(libc::EINVAL);
+    }
+    let options = Options {
+        thread: flags & SENDFD_INBOX_THREAD != 0,
+        signals: flags & SENDFD_INBOX_NOSIGNAL == 0,
+    };
+    answer(Signal::new(sig).and_then(|signal| Mailbox::open(signal, options)).map(|mailbox| {
+        let inbox = Box::into_raw(Box::new(sendfd_inbox { mailbox }));
+        // SAFETY: valid, as the caller promises; not NULL, as seen above.
+        unsafe { ret_inbox.write(inbox) };
+        0
+    }))
+}
+
+/// Closes an inbox and frees it. What nobody has taken is released; senders get -ECONNREFUSED from
+/// now on. Signals of it that are pending are taken back, and the thread gets its mask back; the
+/// signals stay ignored, so that a late one cannot kill. NULL is fine.
+///
+/// To be called by the thread that opened the inbox, which alone can be given its mask back; by any
+/// thread for one without signals, once no other thread uses it.
+///
+/// # Safety
+/// `inbox` comes from `sendfd_inbox_open` and is not used afterwards, or it is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_close(inbox: *mut sendfd_inbox) {
+    if !inbox.is_null() {
+        // SAFETY: made by Box::into_raw, and given up by the caller.
+        drop(unsafe { Box::from_raw(inbox) });
+    }
+}
+
+/// A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays
+/// the inbox's: wait for it with poll, select or epoll, and do nothing else with it.
+///
+/// @return the descriptor, or a negative errno
+///
+/// It may turn out that there is no mail after all (a sender went away): receive with a timeout of
+/// {0, 0} then and expect -EAGAIN.
+///
+/// -EINVAL  NULL;
+/// -EPERM   opened before a fork.
+///
+/// # Safety
+/// `inbox` is open, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_fileno(inbox: *const sendfd_inbox) -> c_int {
+    // SAFETY: as the caller promises.
+    match unsafe { inbox.as_ref() } {
+        Some(inbox) => answer(inbox.mailbox.fileno()),
+        None => fail(libc::EINVAL),
+    }
+}
+
+/// Takes the next parcel if it has exactly one descriptor. Bytes that came with it are dropped;
+/// ret_info->len says how many.
+///
+/// @param inbox     from sendfd_inbox_open()
+/// @param ret_info  who sent it; may be NULL
+/// @param timeout   how long to wait
+/// @return the descriptor, close-on-exec, the caller's to close; or a negative errno
+///
+/// The descriptor has the lowest free number and shares its file description with the sender's, as
+/// after dup(): offset and O_NONBLOCK are common to both.
+///
+/// -EAGAIN     nothing there, with a timeout of {0, 0};
+/// -ETIMEDOUT  nothing came before the deadline;
+/// -EMSGSIZE   it has more descriptors; ret_info is filled, and it stays first in the queue;
+/// -EMFILE, -ENFILE  no room in the table; it stays first in the queue, whole;
+/// -EINTR      a signal handler ran;
+/// -EPERM      opened by another thread, or before a fork;
+/// -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
+/// -EINVAL     NULL, or a bad timeout;
+/// -ENOMEM     no memory.
+///
+/// # Safety
+/// `inbox` is open, the other pointers are valid, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_recv(
+    inbox: *mut sendfd_inbox,
+    ret_info: *mut sendfd_info,
+    timeout: *const timespec,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let inbox = unsafe { inbox.as_ref() };
+    // SAFETY: as the caller promises.
+    let timeout = unsafe { duration(timeout) };
+    let (Some(inbox), Ok(timeout)) = (inbox, timeout) else {
+        return fail(libc::EINVAL);
+    };
+    // SAFETY: as the caller promises.
+    unsafe { hand_over(inbox.mailbox.recv_one(timeout), ret_info) }
+}
+
+/// Takes the next parcel, of any size that fits.
+///
+/// @param inbox     from sendfd_inbox_open()
+/// @param ret_fds   room for max_fds descriptors, close-on-exec, the caller's to close
+/// @param max_fds   SENDFD_MAX_FDS is always enough
+/// @param ret_data  room for max_len bytes
+/// @param max_len   SENDFD_MAX_DATA is always enough
+/// @param ret_info  who sent it, and how much it is; may be NULL
+/// @param timeout   how long to wait
+/// @return how many descriptors there are in ret_fds; or a negative errno
+///
+/// As sendfd_recv(), and:
+///
+/// -EMSGSIZE  it does not fit; ret_info is filled, and it stays first in the queue;
+/// -EINVAL    NULL with a count.
+///
+/// With no room at all, -EMSGSIZE tells the size of the next parcel.
+///
+/// # Safety
+/// `inbox` is open, the other pointers are valid for what the counts say, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_recvs(
+    inbox: *mut sendfd_inbox,
+    ret_fds: *mut c_int,
+    max_fds: size_t,
+    ret_data: *mut c_void,
+    max_len: size_t,
+    ret_info: *mut sendfd_info,
+    timeout: *const timespec,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let inbox = unsafe { inbox.as_ref() };
+    // SAFETY: as the caller promises.
+    let timeout = unsafe { duration(timeout) };
+    // SAFETY: as the caller promises; more than a parcel holds is not touched.
+    let fds = unsafe { slice_mut(ret_fds, max_fds.min(MAX_FDS)) };
+    // SAFETY: as the caller promises; more than a parcel holds is not touched.
+    let data = unsafe { slice_mut(ret_data.cast::<u8>(), max_len.min(MAX_DATA)) };
+    let (Some(inbox), Ok(timeout), Ok(fds), Ok(data)) = (inbox, timeout, fds, data) else {
+        return fail(libc::EINVAL);
+    };
+    let result = inbox.mailbox.recv_into(fds, data, timeout);
+    // SAFETY: as the caller promises.
+    unsafe { tell(&result, |info| *info, ret_info) };
+    answer(result.map(|info| info.nfds.cast_signed()))
+}
+
+/// Takes the parcel that a signal announces which the program dequeued itself, with sigwaitinfo(),
+/// sigtimedwait() or in a handler's stead, if it has exactly one descriptor.
+///
+/// @param inbox     opened with signals, by this thread
+/// @param info      what came with the signal; the program's set must hold the inbox's number and
+///                  SIGIO, and both are to be handed over
+/// @param ret_info  who sent it; may be NULL
+/// @return the descriptor, as from sendfd_recv(); or a negative errno
+///
+/// While mail is left, a further signal is pending: a loop that claims once per signal never sleeps
+/// on mail. A parcel may come from another sender than the one that caused this signal.
+///
+/// -EAGAIN  the signal announced nothing, which is normal;
+/// -EINVAL  NULL, or neither the inbox's number nor SIGIO;
+/// otherwise as sendfd_recv(), without -ETIMEDOUT and -EINTR.
+///
+/// # Safety
+/// `inbox` is open, the other pointers are valid, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_claim(
+    inbox: *mut sendfd_inbox,
+    info: *const siginfo_t,
+    ret_info: *mut sendfd_info,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let info = unsafe { info.as_ref() };
+    // SAFETY: as the caller promises.
+    unsafe { claim(inbox, info.map(Announcement::from_siginfo), ret_info) }
+}
+
+/// The same as sendfd_claim() for a signal that was read from a signalfd.
+///
+/// # Safety
+/// `inbox` is open, the other pointers are valid, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_claim_signalfd(
+    inbox: *mut sendfd_inbox,
+    info: *const signalfd_siginfo,
+    ret_info: *mut sendfd_info,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let info = unsafe { info.as_ref() };
+    // SAFETY: as the caller promises.
+    unsafe { claim(inbox, info.map(Announcement::from_signalfd), ret_info) }
+}
+
+unsafe fn claim(
+    inbox: *mut sendfd_inbox,
+    announcement: Option<Announcement>,
+    ret_info: *mut sendfd_info,
+) -> c_int {
+    // SAFETY: open or NULL, as the callers above pass on.
+    match (unsafe { inbox.as_ref() }, announcement) {
+        (Some(inbox), Some(announcement)) => {
+            // SAFETY: valid or NULL, as the callers above pass on.
+            unsafe { hand_over(inbox.mailbox.claim(announcement), ret_info) }
+        }
+        _ => fail(libc::EINVAL),
+    }
+}
+
+unsafe fn hand_over(result: Result<(OwnedFd, Info), Error>, ret_info: *mut sendfd_info) -> c_int {
+    // SAFETY: valid or NULL, as the callers above pass on.
+    unsafe { tell(&result, |(_, info)| *info, ret_info) };
+    answer(result.map(|(fd, _)| fd.into_raw_fd()))
+}
+
+/// Fills `ret_info` on success, and where a parcel did not fit.
+unsafe fn tell<T>(
+    result: &Result<T, Error>,
+    info_of: impl FnOnce(&T) -> Info,
+    ret_info: *mut sendfd_info,
+) {
+    let info = match result {
+        Ok(taken) => Some(info_of(taken)),
+        Err(error) if error.errno() == libc::EMSGSIZE => error.parcel(),
+        Err(_) => None,
+    };
+    if let Some(info) = info.filter(|_| !ret_info.is_null()) {
+        // SAFETY: valid, as the callers above pass on; not NULL, as seen here.
+        unsafe { ret_info.write(info.into()) };
+    }
+}

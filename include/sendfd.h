@@ -1,0 +1,304 @@
+/**
+ * @file sendfd.h
+ * Hand open descriptors to other processes by their pid.
+ *
+ * Made from capi/src by `make header`; do not edit.
+ *
+ * Every function returns 0 or more on success, or a negative errno, to which it sets errno as well:
+ * both `if (r < 0)` with `-r` and perror() work. Outputs are named ret_ and are untouched on failure
+ * unless said otherwise. Descriptors that come out are close-on-exec and the caller's to close;
+ * descriptors that go in stay the caller's. NULL and nonsense give -EINVAL. A timeout is relative:
+ * NULL waits for ever, {0, 0} does not wait. "Real-time" means SIGRTMIN to SIGRTMAX.
+ *
+ * Safe in threads and after fork, as said with each function; not safe in signal handlers.
+ * Linux 5.3 or newer; 6.9 or newer for addresses that are right in every pid namespace.
+ * With a strict -std=c99, define _POSIX_C_SOURCE as 199309L or more before the first include.
+ *
+ * sendfd(7) has the idea, the guarantees and the limits.
+ */
+
+
+#ifndef SENDFD_H
+#define SENDFD_H
+
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/signalfd.h>
+#include <sys/types.h>
+#include <time.h>
+
+/**
+ * The signal number to use when there is no reason for another; absolute, because SIGRTMIN differs
+ * between C libraries.
+ */
+#define SENDFD_SIGNO 50
+
+/**
+ * Descriptors in one parcel at most.
+ */
+#define SENDFD_MAX_FDS 252
+
+/**
+ * Bytes in one parcel at most.
+ */
+#define SENDFD_MAX_DATA 65536
+
+/**
+ * For sendfd_inbox_open(): the inbox is addressed by the id of the calling thread.
+ */
+#define SENDFD_INBOX_THREAD 1u
+
+/**
+ * For sendfd_inbox_open(): the inbox queues no signals and touches no mask; any thread may use it.
+ */
+#define SENDFD_INBOX_NOSIGNAL 2u
+
+/**
+ * An inbox: where a task receives what is sent to it with one signal number.
+ */
+typedef struct sendfd_inbox sendfd_inbox;
+
+/**
+ * What is known of a parcel.
+ */
+typedef struct sendfd_info {
+  /**
+   * the signal number it was sent with
+   */
+  int signo;
+  /**
+   * sender's process, in the caller's pid namespace; 0: not visible there
+   */
+  pid_t pid;
+  /**
+   * its real user, as the kernel recorded it at the send
+   */
+  uid_t uid;
+  /**
+   * its real group, likewise
+   */
+  gid_t gid;
+  /**
+   * descriptors in the parcel
+   */
+  uint32_t nfds;
+  /**
+   * bytes in the parcel
+   */
+  uint32_t len;
+} sendfd_info;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Queues the descriptor fd to a task, which is told by the real-time signal sig. Never waits.
+ *
+ * @param id   a process or a thread, as this pid namespace numbers it
+ * @param sig  the real-time signal number that the task has opened an inbox for
+ * @param fd   stays the caller's; may be closed as soon as this has returned
+ * @return 0, or a negative errno
+ *
+ * Success means that the kernel holds a reference in the receiver's queue, whatever becomes of the
+ * caller. It does not mean that the receiver has taken it, or will.
+ *
+ * -EINVAL        id <= 0, sig not real-time, or fd of a kind that the kernel does not pass;
+ * -EBADF         fd is not open;
+ * -ESRCH         no such process or thread;
+ * -ECONNREFUSED  it has no inbox for sig;
+ * -EPERM         not allowed to signal it, or it would not let this user in;
+ * -EAGAIN        its queue is full;
+ * -ETOOMANYREFS  too many descriptors of this user are in flight;
+ * -EMFILE, -ENFILE  no descriptor left for the connection;
+ * -ENOMEM, -ENOBUFS  no memory.
+ *
+ * Connections are kept: the first send to a task opens one (close-on-exec, under a high number), and
+ * at most 256 are kept in all. Any number of threads may send at once. A forked child starts afresh.
+ */
+int sendfd(pid_t id,
+           int sig,
+           int fd);
+
+/**
+ * Queues several descriptors and some bytes to a task: all together or nothing.
+ *
+ * @param id       as for sendfd()
+ * @param sig      as for sendfd()
+ * @param fds      nfds descriptors, which stay the caller's
+ * @param nfds     1 to SENDFD_MAX_FDS
+ * @param data     len bytes that travel with them; may be NULL if len is 0
+ * @param len      0 to SENDFD_MAX_DATA
+ * @param timeout  how long to wait for room in a full queue
+ * @return 0, or a negative errno
+ *
+ * As sendfd(), and:
+ *
+ * -EINVAL     no or too many descriptors; a bad timeout; NULL with a count;
+ * -EMSGSIZE   len is more than SENDFD_MAX_DATA;
+ * -ETIMEDOUT  the queue was still full at the deadline.
+ *
+ * Signal handlers run while it waits and do not end the wait.
+ */
+int sendfds(pid_t id,
+            int sig,
+            const int *fds,
+            size_t nfds,
+            const void *data,
+            size_t len,
+            const struct timespec *timeout);
+
+/**
+ * The same as sendfd() to the task that a pidfd stands for, which no other can be mistaken for.
+ *
+ * @param pidfd  of a process, or of a thread; stays the caller's
+ * @param sig    as for sendfd()
+ * @param fd     as for sendfd()
+ * @return 0, or a negative errno
+ *
+ * As sendfd(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+ */
+int sendfd_pidfd(int pidfd, int sig, int fd);
+
+/**
+ * The version of the library in use, such as "0.1.0". Static; not to be freed.
+ */
+const char *sendfd_version(void);
+
+/**
+ * Opens an inbox of the calling process, or thread, for the real-time signal sig.
+ *
+ * @param sig        what senders have to name; also the signal that is queued
+ * @param flags      0, SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL, or both
+ * @param ret_inbox  to be closed with sendfd_inbox_close()
+ * @return 0, or a negative errno
+ *
+ * Without SENDFD_INBOX_NOSIGNAL, sig and SIGIO become blocked in the calling thread, and ignored in
+ * the process where they had their default action; a handler is left alone. From then on the kernel
+ * queues sig to this thread for what arrives, and SIGIO when its signal queue is full. The inbox
+ * stays with the thread: all calls on it from others give -EPERM. When the thread ends, the inbox is
+ * closed to senders. A thread can have one such inbox for a number.
+ *
+ * With SENDFD_INBOX_NOSIGNAL there are no signals, and any thread may use the inbox.
+ *
+ * A forked child does not have the inbox: its descriptors are closed there, every call on it gives
+ * -EPERM, and sendfd_inbox_close() frees it.
+ *
+ * -EINVAL           sig not real-time, unknown flags, or NULL;
+ * -EADDRINUSE       there is an inbox for sig already, or another user squats on its name;
+ * -EMFILE, -ENFILE  no descriptors left (it takes three, and one per sender);
+ * -ENOMEM           no memory.
+ */
+int sendfd_inbox_open(int sig,
+                      unsigned int flags,
+                      struct sendfd_inbox **ret_inbox);
+
+/**
+ * Closes an inbox and frees it. What nobody has taken is released; senders get -ECONNREFUSED from
+ * now on. Signals of it that are pending are taken back, and the thread gets its mask back; the
+ * signals stay ignored, so that a late one cannot kill. NULL is fine.
+ *
+ * To be called by the thread that opened the inbox, which alone can be given its mask back; by any
+ * thread for one without signals, once no other thread uses it.
+ */
+void sendfd_inbox_close(struct sendfd_inbox *inbox);
+
+/**
+ * A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays
+ * the inbox's: wait for it with poll, select or epoll, and do nothing else with it.
+ *
+ * @return the descriptor, or a negative errno
+ *
+ * It may turn out that there is no mail after all (a sender went away): receive with a timeout of
+ * {0, 0} then and expect -EAGAIN.
+ *
+ * -EINVAL  NULL;
+ * -EPERM   opened before a fork.
+ */
+int sendfd_inbox_fileno(const struct sendfd_inbox *inbox);
+
+/**
+ * Takes the next parcel if it has exactly one descriptor. Bytes that came with it are dropped;
+ * ret_info->len says how many.
+ *
+ * @param inbox     from sendfd_inbox_open()
+ * @param ret_info  who sent it; may be NULL
+ * @param timeout   how long to wait
+ * @return the descriptor, close-on-exec, the caller's to close; or a negative errno
+ *
+ * The descriptor has the lowest free number and shares its file description with the sender's, as
+ * after dup(): offset and O_NONBLOCK are common to both.
+ *
+ * -EAGAIN     nothing there, with a timeout of {0, 0};
+ * -ETIMEDOUT  nothing came before the deadline;
+ * -EMSGSIZE   it has more descriptors; ret_info is filled, and it stays first in the queue;
+ * -EMFILE, -ENFILE  no room in the table; it stays first in the queue, whole;
+ * -EINTR      a signal handler ran;
+ * -EPERM      opened by another thread, or before a fork;
+ * -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
+ * -EINVAL     NULL, or a bad timeout;
+ * -ENOMEM     no memory.
+ */
+int sendfd_recv(struct sendfd_inbox *inbox,
+                struct sendfd_info *ret_info,
+                const struct timespec *timeout);
+
+/**
+ * Takes the next parcel, of any size that fits.
+ *
+ * @param inbox     from sendfd_inbox_open()
+ * @param ret_fds   room for max_fds descriptors, close-on-exec, the caller's to close
+ * @param max_fds   SENDFD_MAX_FDS is always enough
+ * @param ret_data  room for max_len bytes
+ * @param max_len   SENDFD_MAX_DATA is always enough
+ * @param ret_info  who sent it, and how much it is; may be NULL
+ * @param timeout   how long to wait
+ * @return how many descriptors there are in ret_fds; or a negative errno
+ *
+ * As sendfd_recv(), and:
+ *
+ * -EMSGSIZE  it does not fit; ret_info is filled, and it stays first in the queue;
+ * -EINVAL    NULL with a count.
+ *
+ * With no room at all, -EMSGSIZE tells the size of the next parcel.
+ */
+int sendfd_recvs(struct sendfd_inbox *inbox,
+                 int *ret_fds,
+                 size_t max_fds,
+                 void *ret_data,
+                 size_t max_len,
+                 struct sendfd_info *ret_info,
+                 const struct timespec *timeout);
+
+/**
+ * Takes the parcel that a signal announces which the program dequeued itself, with sigwaitinfo(),
+ * sigtimedwait() or in a handler's stead, if it has exactly one descriptor.
+ *
+ * @param inbox     opened with signals, by this thread
+ * @param info      what came with the signal; the program's set must hold the inbox's number and
+ *                  SIGIO, and both are to be handed over
+ * @param ret_info  who sent it; may be NULL
+ * @return the descriptor, as from sendfd_recv(); or a negative errno
+ *
+ * While mail is left, a further signal is pending: a loop that claims once per signal never sleeps
+ * on mail. A parcel may come from another sender than the one that caused this signal.
+ *
+ * -EAGAIN  the signal announced nothing, which is normal;
+ * -EINVAL  NULL, or neither the inbox's number nor SIGIO;
+ * otherwise as sendfd_recv(), without -ETIMEDOUT and -EINTR.
+ */
+int sendfd_claim(struct sendfd_inbox *inbox, const siginfo_t *info, struct sendfd_info *ret_info);
+
+/**
+ * The same as sendfd_claim() for a signal that was read from a signalfd.
+ */
+int sendfd_claim_signalfd(struct sendfd_inbox *inbox,
+                          const struct signalfd_siginfo *info,
+                          struct sendfd_info *ret_info);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SENDFD_H */

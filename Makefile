@@ -54,11 +54,23 @@ install: all  ## library, header, pkg-config file and man pages, under PREFIX (a
 header:  ## make include/sendfd.h anew from capi/src
 	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
 
-.PHONY: test test-rust
-test: test-rust  ## all tests
+.PHONY: test test-rust test-abi test-install
+test: setup test-rust test-abi test-install  ## all tests
+
+.PHONY: setup
+setup:
+	@tools/setup
+
 test-rust: all  ## unit and documentation tests of the core; header and symbols
 	$(CARGO_TEST) -p sendfd-core -p sendfd-capi
 	$(CARGO) test --locked -q --doc -p sendfd-core
+
+
+test-abi: all  ## Rust declarations against the header
+	$(CARGO_TEST) -p sendfd-abi-tests
+
+test-install: all  ## a program built against the installed library
+	tests/install/run
 
 .PHONY: check
 check:  ## formatting, lints as errors, header current

@@ -1,0 +1,66 @@
+//! Header, version map and exported symbols name the same functions, and the versions agree.
+//!
+//! Looks at `build/libsendfd.so`, which `make` makes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).expect(path)
+}
+
+fn readelf(option: &str) -> String {
+    let library = root().join("build/libsendfd.so");
+    assert!(library.exists(), "run `make` first");
+    let output = Command::new("readelf").args([option, "-W"]).arg(library).output();
+    String::from_utf8(output.expect("readelf runs").stdout).expect("text")
+}
+
+/// Words like `sendfd_recv` that `end` follows, at places where a declaration can begin.
+fn functions_in_header() -> BTreeSet<String> {
+    read("include/sendfd.h")
+        .lines()
+        .filter(|line| !line.starts_with([' ', '#', '/', '*', '}']))
+        .filter_map(|line| line.split_once('('))
+        .filter_map(|(before, _)| before.rsplit([' ', '*']).next())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn functions_in_map() -> BTreeSet<String> {
+    let map = read("capi/libsendfd.map");
+    map.lines()
+        .filter_map(|line| line.trim().strip_suffix(';'))
+        .filter(|name| name.starts_with("sendfd"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn header_map_and_library_name_the_same_functions() {
+    let exported: BTreeSet<String> = readelf("--dyn-syms")
+        .lines()
+        .filter(|line| line.contains(" GLOBAL ") && !line.contains(" UND "))
+        .filter_map(|line| line.split_whitespace().last())
+        .filter(|symbol| *symbol != "SENDFD_0.1")
+        .map(|symbol| symbol.strip_suffix("@@SENDFD_0.1").expect(symbol).to_owned())
+        .collect();
+    assert_eq!(exported, functions_in_map());
+    assert_eq!(exported, functions_in_header());
+    assert!(exported.len() >= 11, "{exported:?}");
+}
+
+#[test]
+fn library_needs_nothing_but_the_c_library() {
+    let dynamic = readelf("--dynamic");
+    assert!(dynamic.contains("Library soname: [libsendfd.so.0]"), "{dynamic}");
+    let needed = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
+    for line in needed {
+        assert!(line.contains("[libc.so.") || line.contains("[ld-linux"), "{line}");
+    }
+}

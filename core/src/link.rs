@@ -4,7 +4,7 @@ use crate::address;
 use crate::deadline::Deadline;
 use crate::recipient::Recipient;
 use crate::signal::Signal;
-use crate::sys::fd::{Awaited, PrivateFd, poll};
+use crate::sys::fd::{self, Awaited, PrivateFd, poll};
 use crate::sys::socket::{self, Blocking};
 use crate::sys::{Errno, Result, clock, message, pidfd};
 use crate::wire::Header;
@@ -121,10 +121,7 @@ impl Link {
     }
 
     pub(crate) fn has_hung_up(&self) -> bool {
-        match poll([(self.as_fd(), Awaited::Readable)], 0) {
-            Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR) != 0,
-            Err(_) => false,
-        }
+        fd::has_hung_up(self.as_fd())
     }
 
     /// Waits until a full inbox has room, its end has come, or the deadline has.

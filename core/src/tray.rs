@@ -12,7 +12,7 @@ use crate::incoming::{self, Kept, Room, Taken, Unpacked};
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
-use crate::sys::fd::{PrivateFd, placeholder};
+use crate::sys::fd::{self, PrivateFd, placeholder};
 use crate::sys::signal::SignalInfo;
 use crate::sys::socket::{self, Blocking};
 use crate::sys::{Errno, Result, ids};
@@ -137,9 +137,14 @@ impl Tray {
                 Ok(Taken::Parcel(info, bytes)) => {
                     due.bytes = due.bytes.saturating_sub(bytes);
                     if due.bytes == 0 {
-                        link.due = false;
+                        let unannounced = std::mem::take(&mut link.due);
                         self.due.pop_front();
+                        if unannounced {
+                            self.close_if_at_its_end(fd);
+                        }
                     }
+                    // Old news by the next call, which looks again.
+                    self.trouble = None;
                     return Some(Ok(info));
                 }
                 Ok(Taken::Nothing) => {
@@ -218,6 +223,18 @@ impl Tray {
             // has come to its end, which the attempt to read it shows.
             let bytes = socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1);
             self.due.push_back(Due { link: fd, bytes });
+        }
+    }
+
+    /// KERNEL: a hang-up does not signal either, if it came before the link was armed or found the
+    /// signal queue full. Without signals, epoll tells of it.
+    fn close_if_at_its_end(&mut self, fd: RawFd) {
+        let Some(link) = self.links.get(&fd).filter(|_| self.bell.is_some()) else { return };
+        if fd::has_hung_up(link.socket.as_fd()) {
+            match socket::waiting_bytes(link.socket.as_fd()) {
+                Ok(0) => self.close_link(fd),
+                _ => self.enqueue(fd),
+            }
         }
     }
 

@@ -114,3 +114,11 @@ pub(crate) fn poll<const N: usize>(
     check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) })?;
     Ok(polled.map(|entry| entry.revents))
 }
+
+/// Whether the other end of a socket is closed.
+pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    match poll([(socket, Awaited::Readable)], 0) {
+        Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR) != 0,
+        Err(_) => false,
+    }
+}

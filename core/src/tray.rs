@@ -40,7 +40,8 @@ struct Link {
 pub(crate) struct Tray {
     signal: Signal,
     epoll: Arc<PrivateFd>,
-    listener: PrivateFd,
+    /// None once the inbox is closed.
+    listener: Option<PrivateFd>,
     /// Given up to accept one more link when the table is full.
     reserve: Option<PrivateFd>,
     links: HashMap<RawFd, Link, Direct>,
@@ -77,7 +78,7 @@ impl Tray {
         Ok(Tray {
             signal,
             epoll,
-            listener,
+            listener: Some(listener),
             reserve: Some(reserve),
             links: HashMap::default(),
             unready: Vec::new(),
@@ -101,7 +102,7 @@ impl Tray {
             // Our own ring, or a forged one. There is mail in the queue already, or we look.
             bell.rung = false;
             self.look_again |= self.due.is_empty();
-        } else if info.fd == self.listener.as_raw_fd() {
+        } else if self.is_listener(info.fd) {
             self.accept();
         } else if self.links.contains_key(&info.fd) {
             self.due.push_back(Due { link: info.fd, bytes: 1 });
@@ -112,7 +113,7 @@ impl Tray {
     pub(crate) fn hear(&mut self, ready: &Ready) {
         self.look_again |= ready.is_full();
         for fd in ready.iter() {
-            if fd == self.listener.as_raw_fd() {
+            if self.is_listener(fd) {
                 self.accept();
             } else {
                 self.enqueue(fd);
@@ -177,7 +178,7 @@ impl Tray {
             return Ok(());
         }
         let links = self.links.values().map(|link| &link.socket);
-        for socket in links.chain([&self.listener]) {
+        for socket in links.chain(&self.listener) {
             socket::set_owner(socket.as_fd(), bell.thread())?;
         }
         bell.note_uid();
@@ -192,13 +193,23 @@ impl Tray {
         for link in links {
             self.close_link(link);
         }
-        socket::disarm(self.listener.as_fd());
         self.stop_listening();
+        if let Some(listener) = self.listener.take() {
+            socket::disarm(listener.as_fd());
+            epoll::remove(self.epoll.as_fd(), listener.as_fd());
+            while socket::accept(listener.as_fd()).is_ok() {}
+        }
     }
 
     /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
     pub(crate) fn stop_listening(&mut self) {
-        socket::shut_down(self.listener.as_fd());
+        if let Some(listener) = &self.listener {
+            socket::shut_down(listener.as_fd());
+        }
+    }
+
+    fn is_listener(&self, fd: RawFd) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.as_raw_fd() == fd)
     }
 
     fn look(&mut self) {
@@ -251,7 +262,7 @@ impl Tray {
     }
 
     fn accept_one(&mut self) -> Result<()> {
-        let listener = &self.listener;
+        let Some(listener) = &self.listener else { return Err(Errno(libc::EAGAIN)) };
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
         let socket = match accept() {
             // KERNEL: the connection stays where it is, without a further signal.

@@ -4,7 +4,14 @@
 use sendfd_abi_tests as _;
 
 mod generated {
-    #![allow(dead_code, unused, improper_ctypes, non_camel_case_types, private_interfaces, reason = "generated")]
+    #![allow(
+        dead_code,
+        unused,
+        improper_ctypes,
+        non_camel_case_types,
+        private_interfaces,
+        reason = "generated"
+    )]
     include!(concat!(env!("OUT_DIR"), "/declarations.rs"));
     include!(concat!(env!("OUT_DIR"), "/all.rs"));
 

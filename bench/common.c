@@ -1,0 +1,100 @@
+/* What the ways without the library have in common. */
+#include "bench.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void must(bool ok, const char *what)
+{
+	if (!ok) {
+		perror(what);
+		exit(1);
+	}
+}
+
+void send_one(int socket, const void *bytes, size_t len, int fd)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {(void *)bytes, len};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *first;
+
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof control.bytes;
+	first = CMSG_FIRSTHDR(&message);
+	first->cmsg_level = SOL_SOCKET;
+	first->cmsg_type = SCM_RIGHTS;
+	first->cmsg_len = CMSG_LEN(sizeof fd);
+	memcpy(CMSG_DATA(first), &fd, sizeof fd);
+	must(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len, "sendmsg");
+}
+
+struct address address_of(const char *name)
+{
+	struct address address;
+	char *at = address.un.sun_path + 1;
+
+	memset(&address, 0, sizeof address);
+	address.un.sun_family = AF_UNIX;
+	snprintf(at, sizeof address.un.sun_path - 1, "bench.%d.%s", (int)getpid(), name);
+	address.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(at));
+	return address;
+}
+
+static int new_socket(void)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	must(fd >= 0, "socket");
+	return fd;
+}
+
+void pass_credentials(int socket)
+{
+	int on = 1;
+
+	must(setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0, "SO_PASSCRED");
+}
+
+int listen_at(const struct address *at, bool credentials)
+{
+	int fd = new_socket();
+
+	if (credentials)
+		pass_credentials(fd);
+	must(bind(fd, (const struct sockaddr *)&at->un, at->len) == 0, "bind");
+	must(listen(fd, SOMAXCONN) == 0, "listen");
+	return fd;
+}
+
+int connect_to(const struct address *at)
+{
+	int fd = new_socket();
+
+	must(connect(fd, (const struct sockaddr *)&at->un, at->len) == 0, "connect");
+	return fd;
+}
+
+void epoll_also(int epoll, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data = {.u64 = (unsigned)fd}};
+
+	must(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
+}
+
+int epoll_of(int fd)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	must(epoll >= 0, "epoll_create1");
+	epoll_also(epoll, fd);
+	return epoll;
+}

@@ -1,0 +1,88 @@
+/* How programs hand descriptors over without the library: over a socket that both have already, in
+ * an epoll set; or over a new connection each time, because the two have nothing in common. */
+#include "bench.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int pair[2], pair_epoll, listener, listener_epoll;
+static struct address one_shot_address;
+
+static void wait_for_one(int epoll)
+{
+	struct epoll_event events[64];
+
+	must(epoll_wait(epoll, events, 64, 0) == 1, "epoll_wait");
+}
+
+static int receive(int socket)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	int fd = -1;
+
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof control.bytes;
+	must(recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1, "recvmsg");
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
+		if (at->cmsg_type == SCM_RIGHTS)
+			memcpy(&fd, CMSG_DATA(at), sizeof fd);
+	must(fd >= 0, "control data");
+	return fd;
+}
+
+static void classic_set_up(void)
+{
+	const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | flags, 0, pair) == 0, "socketpair");
+	pair_epoll = epoll_of(pair[1]);
+}
+
+static void classic_put(int fd)
+{
+	send_one(pair[0], "", 1, fd);
+}
+
+static int classic_take(void)
+{
+	wait_for_one(pair_epoll);
+	return receive(pair[1]);
+}
+
+static void one_shot_set_up(void)
+{
+	one_shot_address = address_of("one-shot");
+	listener = listen_at(&one_shot_address, false);
+	listener_epoll = epoll_of(listener);
+}
+
+static void one_shot_put(int fd)
+{
+	int client = connect_to(&one_shot_address);
+
+	send_one(client, "", 1, fd);
+	close(client);
+}
+
+static int one_shot_take(void)
+{
+	int link, fd;
+
+	wait_for_one(listener_epoll);
+	link = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	must(link >= 0, "accept4");
+	fd = receive(link);
+	close(link);
+	return fd;
+}
+
+const struct way classic = {"classic", classic_set_up, classic_put, classic_take};
+const struct way one_shot = {"one-shot", one_shot_set_up, one_shot_put, one_shot_take};

@@ -168,7 +168,16 @@ extern "C" fn after_fork_in_child() {
 
 /// Something that every process has one of: a child begins with a new one and leaves the inherited
 /// one alone, whose locks other threads may have held at the fork.
-pub(crate) struct PerProcess<T>(AtomicPtr<(u32, T)>);
+#[derive(Debug)]
+pub(crate) struct PerProcess<T>(AtomicPtr<Held<T>>);
+
+#[derive(Debug)]
+struct Held<T> {
+    generation: u32,
+    value: T,
+    /// What the parent had. Never used; leak checkers shall see that it is not lost.
+    _inherited: AtomicPtr<Held<T>>,
+}
 
 impl<T: Send + Sync + 'static> PerProcess<T> {
     pub(crate) const fn new() -> PerProcess<T> {
@@ -179,15 +188,19 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     pub(crate) fn get(&self, make: fn() -> T) -> &T {
         let generation = generation();
         loop {
-            let held = self.0.load(Ordering::Acquire);
+            let inherited = self.0.load(Ordering::Acquire);
             // SAFETY: null, or leaked below and never freed.
-            if let Some((of, value)) = unsafe { held.as_ref() }
-                && *of == generation
-            {
-                return value;
+            match unsafe { inherited.as_ref() } {
+                Some(held) if held.generation == generation => return &held.value,
+                _ => {}
             }
-            let new = Box::into_raw(Box::new((generation, make())));
-            if self.0.compare_exchange(held, new, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            let new = Box::into_raw(Box::new(Held {
+                generation,
+                value: make(),
+                _inherited: AtomicPtr::new(inherited),
+            }));
+            let swap = self.0.compare_exchange(inherited, new, Ordering::AcqRel, Ordering::Acquire);
+            if swap.is_err() {
                 // SAFETY: made above and seen by nobody else.
                 drop(unsafe { Box::from_raw(new) });
             }

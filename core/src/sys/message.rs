@@ -64,7 +64,7 @@ pub(crate) fn send(
     // IoSlice has the layout of iovec, as std guarantees.
     let mut header = header(parts.as_mut_ptr().cast(), parts.len());
     header.msg_control = start.cast::<c_void>();
-    header.msg_controllen = space(bytes) as _;
+    header.msg_controllen = cmsg_len as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: a header whose pointers are all valid for the call.
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) })

@@ -1,0 +1,17 @@
+"""Hands open descriptors to other processes by their pid.
+
+>>> import os, sendfd
+>>> with sendfd.Inbox() as inbox, open(os.devnull) as file:
+...     sendfd.send(os.getpid(), file, data=b"nothing in it")
+...     with inbox.recv(timeout=1) as parcel:
+...         parcel.data, parcel.pid == os.getpid(), parcel.open().read()
+(b'nothing in it', True, '')
+
+The address is the id of a process (or of a thread) and a real-time signal number. There is no path,
+no connection to set up, no daemon; who may signal a process may send to it, nobody else.
+"""
+
+from ._inbox import Inbox
+from ._sendfd import MAX_DATA, MAX_FDS, SIGNO, Parcel, __version__, send
+
+__all__ = ["MAX_DATA", "MAX_FDS", "SIGNO", "Inbox", "Parcel", "__version__", "send"]

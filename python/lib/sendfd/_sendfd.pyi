@@ -1,0 +1,125 @@
+# What the package is built on; private. Compared with the module by stubtest.
+
+import socket
+from io import BufferedRandom, BufferedReader, BufferedWriter, FileIO, TextIOWrapper
+from typing import IO, Any, Final, Literal, Protocol, final, overload
+
+from _typeshed import (
+    OpenBinaryMode,
+    OpenBinaryModeReading,
+    OpenBinaryModeUpdating,
+    OpenBinaryModeWriting,
+    OpenTextMode,
+)
+from typing_extensions import Buffer, Self, disjoint_base
+
+__all__ = ["MAX_DATA", "MAX_FDS", "SIGNO", "Mailbox", "Parcel", "__version__", "send"]
+
+SIGNO: Final = 50
+MAX_FDS: Final = 252
+MAX_DATA: Final = 65536
+__version__: Final[str]
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+def send(
+    pid: int,
+    fd: int | _HasFileno,
+    /,
+    *more: int | _HasFileno,
+    data: Buffer = b"",
+    signal: int = 50,
+    timeout: float | None = 0,
+) -> None: ...
+
+@disjoint_base
+class Mailbox:
+    def __new__(cls, signal: int = 50, *, thread: bool = False, signals: bool = False) -> Self: ...
+    @property
+    def signal(self) -> int: ...
+    @property
+    def thread(self) -> bool: ...
+    @property
+    def signals(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def recv(self, timeout: float | None = None) -> Parcel: ...
+    def close(self) -> None: ...
+
+@final
+class Parcel:
+    @property
+    def fd(self) -> int: ...
+    @property
+    def fds(self) -> tuple[int, ...]: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def gid(self) -> int: ...
+    @property
+    def signo(self) -> int: ...
+    def detach(self) -> list[int]: ...
+    def socket(self) -> socket.socket: ...
+    @overload
+    def open(
+        self,
+        mode: OpenTextMode = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> TextIOWrapper: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryMode,
+        buffering: Literal[0],
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> FileIO: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeUpdating,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> BufferedRandom: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeWriting,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> BufferedWriter: ...
+    @overload
+    def open(
+        self,
+        mode: OpenBinaryModeReading,
+        buffering: Literal[-1, 1] = -1,
+        encoding: None = None,
+        errors: None = None,
+        newline: None = None,
+    ) -> BufferedReader: ...
+    @overload
+    def open(
+        self,
+        mode: str,
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[Any]: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exc_info: object) -> None: ...

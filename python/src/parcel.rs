@@ -1,0 +1,192 @@
+//! What arrives.
+
+use pyo3::exceptions::{PyResourceWarning, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use sendfd_core::Info;
+use std::collections::VecDeque;
+use std::ffi::CString;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Received descriptors, the bytes that came with them, and who sent them.
+///
+/// The descriptors belong to the parcel until detach(), socket() or open() takes them out; those
+/// that are left are closed by close() or at the end of a with statement. They are not inheritable
+/// and share their file description with the sender's, as after dup().
+#[pyclass(frozen, module = "sendfd")]
+pub(crate) struct Parcel {
+    fds: Mutex<VecDeque<OwnedFd>>,
+    data: Vec<u8>,
+    info: Info,
+}
+
+#[pymethods]
+impl Parcel {
+    /// The first descriptor that is left in the parcel. It stays there.
+    #[getter]
+    fn fd(&self) -> PyResult<RawFd> {
+        self.lock().front().map(AsRawFd::as_raw_fd).ok_or_else(none_left)
+    }
+
+    /// The descriptors that are left in the parcel. They stay there.
+    #[getter]
+    fn fds<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.numbers())
+    }
+
+    /// The bytes that came with them.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.data)
+    }
+
+    /// The sender's process; 0 if it is not visible in this pid namespace.
+    #[getter]
+    fn pid(&self) -> i32 {
+        self.info.pid
+    }
+
+    /// The sender's real user, as the kernel recorded it at the send.
+    #[getter]
+    fn uid(&self) -> u32 {
+        self.info.uid
+    }
+
+    /// The sender's real group, likewise.
+    #[getter]
+    fn gid(&self) -> u32 {
+        self.info.gid
+    }
+
+    /// The signal number it was sent with.
+    #[getter]
+    fn signo(&self) -> i32 {
+        self.info.signo
+    }
+
+    /// Takes out all descriptors that are left; they are the caller's to close.
+    fn detach(&self) -> Vec<RawFd> {
+        self.take_all().into_iter().map(IntoRawFd::into_raw_fd).collect()
+    }
+
+    /// Takes out the first descriptor that is left, as a socket. Stays as it is if that fails.
+    fn socket<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.take_first(|fd| {
+            let arguments = PyDict::new(py);
+            arguments.set_item("fileno", fd)?;
+            py.import("socket")?.getattr("socket")?.call((), Some(&arguments))
+        })
+    }
+
+    /// Takes out the first descriptor that is left, as a file object; arguments as for the builtin
+    /// open(). Stays as it is if that fails.
+    #[pyo3(
+        signature = (mode = "r", buffering = -1, encoding = None, errors = None, newline = None),
+        text_signature = "($self, mode='r', buffering=-1, encoding=None, errors=None, newline=None)"
+    )]
+    fn open<'py>(
+        &self,
+        py: Python<'py>,
+        mode: &str,
+        buffering: i32,
+        encoding: Option<&str>,
+        errors: Option<&str>,
+        newline: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.take_first(|fd| {
+            let open = py.import("io")?.getattr("open")?;
+            let with =
+                |closefd| open.call1((fd, mode, buffering, encoding, errors, newline, closefd));
+            // One that fails half-way closes the descriptor if it may.
+            with(false)?;
+            with(true)
+        })
+    }
+
+    /// Closes the descriptors that are left. May be repeated.
+    fn close(&self) {
+        drop(self.take_all());
+    }
+
+    fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    #[pyo3(signature = (*_exc_info))]
+    fn __exit__(&self, _exc_info: &Bound<'_, PyTuple>) {
+        self.close();
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        const SHOWN: usize = 64;
+        let Info { signo, pid, uid, gid, .. } = self.info;
+        let data = match self.data.len() {
+            0..=SHOWN => self.data(py).repr()?.to_string(),
+            long => format!("<{long} bytes>"),
+        };
+        let fds = self.numbers();
+        Ok(format!(
+            "<sendfd.Parcel fds={fds:?} data={data} pid={pid} uid={uid} gid={gid} signo={signo}>"
+        ))
+    }
+}
+
+impl Parcel {
+    pub(crate) fn new(parcel: sendfd_core::Parcel) -> Parcel {
+        let sendfd_core::Parcel { fds, data, info } = parcel;
+        Parcel { fds: Mutex::new(fds.into()), data, info }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedFd>> {
+        self.fds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn numbers(&self) -> Vec<RawFd> {
+        self.lock().iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    fn take_all(&self) -> VecDeque<OwnedFd> {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Hands the first descriptor over to what `make` makes of it.
+    fn take_first<T>(&self, make: impl FnOnce(RawFd) -> PyResult<T>) -> PyResult<T> {
+        // Out of the parcel meanwhile: `make` may let other threads run.
+        let fd = self.lock().pop_front().ok_or_else(none_left)?;
+        match make(fd.as_raw_fd()) {
+            Ok(owner) => {
+                let _ = fd.into_raw_fd();
+                Ok(owner)
+            }
+            Err(error) => {
+                self.lock().push_front(fd);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A parcel that was forgotten says so, and closes what it has.
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        let left = self.numbers();
+        if left.is_empty() {
+            return;
+        }
+        let text = format!(
+            "descriptors {left:?} of a parcel from process {} were not taken",
+            self.info.pid
+        );
+        let _ = Python::try_attach(|py| {
+            let text = CString::new(text).unwrap_or_default();
+            if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
+                error.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+fn none_left() -> PyErr {
+    PyValueError::new_err("no descriptor is left in the parcel")
+}

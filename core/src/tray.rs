@@ -154,6 +154,7 @@ impl Tray {
                 }
                 Ok(Taken::End) => self.close_link(fd),
                 Ok(Taken::OtherVersion) => {
+                    self.due.pop_front();
                     self.close_link(fd);
                     return Some(Err(Errno(libc::EPROTO).into()));
                 }

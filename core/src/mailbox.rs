@@ -22,7 +22,7 @@ use std::time::Duration;
 const LAST_LOOKS: u32 = 16;
 
 /// After so many signals that announced nothing, a call looks at the clock and at the sockets.
-const MANY_SIGNALS: u32 = 64;
+const MANY_SIGNALS: u32 = 1024;
 
 /// Whom an inbox is for, and how it tells of mail. The default: any sender to this process, quietly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]

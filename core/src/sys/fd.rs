@@ -115,10 +115,10 @@ pub(crate) fn poll<const N: usize>(
     Ok(polled.map(|entry| entry.revents))
 }
 
-/// Whether the other end of a socket is closed.
+/// Whether the other end of a socket is closed, or this one is (by a program that closes them all).
 pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     match poll([(socket, Awaited::Readable)], 0) {
-        Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR) != 0,
+        Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0,
         Err(_) => false,
     }
 }

@@ -54,8 +54,8 @@ install: all  ## library, header, pkg-config file and man pages, under PREFIX (a
 header:  ## make include/sendfd.h anew from capi/src
 	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
 
-.PHONY: test test-rust test-abi test-install
-test: setup test-rust test-abi test-install  ## all tests
+.PHONY: test test-rust test-abi test-install test-examples
+test: setup test-rust test-abi test-install test-examples  ## all tests
 
 .PHONY: setup
 setup:
@@ -71,6 +71,17 @@ test-abi: all  ## Rust declarations against the header
 
 test-install: all  ## a program built against the installed library
 	tests/install/run
+
+test-examples: all  ## the examples in C against the installed library
+	tests/examples/run
+
+.PHONY: demo
+demo: all  ## a real client is answered by workers in several languages
+	examples/demo/run
+
+.PHONY: bench
+bench: all  ## what a parcel costs, compared with other ways in the same run
+	bench/run
 
 .PHONY: check
 check:  ## formatting, lints as errors, header current

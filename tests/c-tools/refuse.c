@@ -1,0 +1,88 @@
+/* refuse CALL[/ARG]=ERRNO... -- PROGRAM [ARGUMENTS]
+ *
+ * Runs a program on a kernel that answers ERRNO to CALL (with ARG as its third argument, if given):
+ * how an older kernel looks to it. refuse pidfd_open=ENOSYS getsockopt/77=ENOPROTOOPT -- prog */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const struct {
+	const char *name;
+	long number;
+} CALLS[] = {
+	{"pidfd_open", SYS_pidfd_open}, {"pidfd_send_signal", SYS_pidfd_send_signal}, {"getsockopt", SYS_getsockopt},
+	{"madvise", SYS_madvise},       {"kcmp", SYS_kcmp},
+};
+
+static long call_of(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++)
+		if (strlen(CALLS[i].name) == len && strncmp(CALLS[i].name, name, len) == 0)
+			return CALLS[i].number;
+	fprintf(stderr, "refuse: %s: not a call that is known here\n", name);
+	exit(2);
+}
+
+static unsigned errno_of(const char *name)
+{
+	for (int error = 1; error < 200; error++) {
+		const char *known = strerrorname_np(error);
+		if (known && strcmp(known, name) == 0)
+			return (unsigned)error;
+	}
+	fprintf(stderr, "refuse: %s: no errno\n", name);
+	exit(2);
+}
+
+static struct sock_filter code[100];
+static unsigned short length;
+
+static void emit(unsigned short op, unsigned value, unsigned char yes, unsigned char no)
+{
+	code[length++] = (struct sock_filter){op, yes, no, value};
+}
+
+static void refuse(const char *rule)
+{
+	const char *end = strpbrk(rule, "/="), *error = strchr(rule, '=');
+	if (!end || !error || length > 80) {
+		fprintf(stderr, "refuse: %s: want CALL[/ARG]=ERRNO\n", rule);
+		exit(2);
+	}
+	emit(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call_of(rule, (size_t)(end - rule)), 0, *end == '/' ? 3 : 1);
+	if (*end == '/') {
+		/* the low half, on a little-endian machine */
+		emit(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]), 0, 0);
+		emit(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)atoi(end + 1), 0, 1);
+	}
+	emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | errno_of(error + 1), 0, 0);
+}
+
+int main(int argc, char **argv)
+{
+	int i = 1;
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
+		refuse(argv[i]);
+	if (i + 1 >= argc) {
+		fprintf(stderr, "usage: refuse CALL[/ARG]=ERRNO... -- PROGRAM [ARGUMENTS]\n");
+		return 2;
+	}
+	emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+	struct sock_fprog program = {length, code};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) {
+		printf("SKIPPED: no seccomp filters here: %s\n", strerrorname_np(errno));
+		return 77;
+	}
+	execv(argv[i + 1], argv + i + 1);
+	fprintf(stderr, "refuse: %s: %s\n", argv[i + 1], strerrorname_np(errno));
+	return 2;
+}

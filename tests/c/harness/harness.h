@@ -1,0 +1,172 @@
+/* The bench every C test stands on.
+ *
+ *   TEST(name) { ... }                 one test; `prog --list` names them, `prog name` runs one
+ *   TEST_LIMIT(name, seconds) {}       with another time limit (default 20 s)
+ *   TEST_NEEDS(name, ROOT | PIDFD) {}  one that needs something that not every machine gives
+ *
+ * A test fails by CHECK (in any thread and any child), by its time limit, by a child that fails, or by
+ * descriptors that the process did not have at the start. Where a need is not met, `--list` says so
+ * after the name, and running it prints the reason and ends with status 77. SKIP does that at any time.
+ * SENDFD_TEST_SLOWER=N multiplies the time limits (valgrind, a loaded machine).
+ */
+#ifndef HARNESS_H
+#define HARNESS_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sendfd.h"
+
+#define S SENDFD_SIGNO
+
+/* --- tests and checks ------------------------------------------------------------------------- */
+enum need {
+	ROOT = 1,           /* to become other users */
+	PIDFD = 2,          /* pidfd_open */
+	PID_NAMESPACE = 4,  /* with a /proc of its own */
+	NET_NAMESPACE = 8,  /* an empty list of sockets */
+	IO_URING = 16,
+	SECCOMP = 32,
+	PTRACE = 64,
+};
+void test_register(const char *name, void (*run)(void), unsigned seconds, unsigned needs);
+const char *what_is_missing(unsigned needs); /* NULL: nothing */
+void test_fail(const char *file, int line, int error, const char *what, const char *format, ...)
+	__attribute__((noreturn, format(printf, 5, 6)));
+void test_skip(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+const char *errno_name(int error);
+
+#define TEST_WITH(name, seconds, needs)                                                                       \
+	static void test_##name(void);                                                                        \
+	__attribute__((constructor)) static void register_##name(void)                                        \
+	{                                                                                                     \
+		test_register(#name, test_##name, seconds, needs);                                            \
+	}                                                                                                     \
+	static void test_##name(void)
+#define TEST(name) TEST_WITH(name, 20, 0)
+#define TEST_LIMIT(name, seconds) TEST_WITH(name, seconds, 0)
+#define TEST_NEEDS(name, needs) TEST_WITH(name, 20, needs)
+
+#define CHECK(condition, ...)                                                                                 \
+	do {                                                                                                  \
+		if (!(condition))                                                                             \
+			test_fail(__FILE__, __LINE__, errno, #condition, " " __VA_ARGS__);                    \
+	} while (0)
+#define CHECK_EQ(left, right)                                                                                 \
+	do {                                                                                                  \
+		long long left_ = (long long)(left), right_ = (long long)(right);                             \
+		if (left_ != right_)                                                                          \
+			test_fail(__FILE__, __LINE__, errno, #left " == " #right, " %lld, not %lld", left_,   \
+				  right_);                                                                    \
+	} while (0)
+/* The call gives -error, and errno is set to it. */
+#define CHECK_ERR(call, error)                                                                                \
+	do {                                                                                                  \
+		errno = 0;                                                                                    \
+		int result_ = (call), errno_ = errno;                                                         \
+		if (result_ != -(error) || errno_ != (error))                                                 \
+			test_fail(__FILE__, __LINE__, 0, #call " is -" #error, " returned %d (%s), errno %d (%s)", \
+				  result_, errno_name(-result_), errno_, errno_name(errno_));                 \
+	} while (0)
+/* The call gives >= 0; its value is the value of the expression. */
+#define CHECK_OK(call)                                                                                        \
+	({                                                                                                    \
+		int result_ = (call);                                                                         \
+		if (result_ < 0)                                                                              \
+			test_fail(__FILE__, __LINE__, errno, #call, " returned %d (%s)", result_,             \
+				  errno_name(-result_));                                                      \
+		result_;                                                                                      \
+	})
+#define SKIP(...) test_skip(__VA_ARGS__)
+
+/* --- children --------------------------------------------------------------------------------- */
+/* A child has a pipe to its parent and one back. Every wait in a test is a read of such a pipe. */
+struct child {
+	pid_t pid;
+	int to, from;
+};
+struct child fork_child(void (*run)(void *), void *arg);
+void child_tell(struct child *child, long value);
+long child_hear(struct child *child);
+void child_join(struct child *child); /* it must exit with 0 */
+void child_kill(struct child *child); /* SIGKILL, and reaped */
+/* in the child */
+void parent_tell(long value);
+long parent_hear(void);
+/* Wait for a pid that is not a struct child; true when it exited with 0. */
+bool exited_well(pid_t pid);
+
+/* --- threads ---------------------------------------------------------------------------------- */
+pthread_t thread_start(void *(*run)(void *), void *arg);
+void thread_join(pthread_t thread);
+
+/* --- descriptors ------------------------------------------------------------------------------ */
+int make_memfd(long number);
+long memfd_number(int fd); /* of a memfd made by make_memfd; -1 when it is none */
+void take_number(int fd, long number); /* check the number, close the descriptor */
+bool same_description(int one, int other); /* dup()s of each other: they share the offset */
+int lowest_free(void);
+int count_fds(void);
+bool is_cloexec(int fd);
+bool is_open(int fd);
+bool readable(int fd); /* poll() says so now */
+/* A pipe: its write end goes out, EOF on the read end proves that every copy is gone. */
+struct witness {
+	int end, sent;
+};
+struct witness make_witness(void);
+bool witness_released(int end, int ms);
+
+/* --- inboxes ---------------------------------------------------------------------------------- */
+extern const struct timespec NOW; /* {0, 0} */
+struct timespec in_ms(long ms);
+sendfd_inbox *open_inbox(int sig, unsigned flags);
+int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s, checked; the fd */
+void expect_number(sendfd_inbox *inbox, long number);
+void expect_empty(sendfd_inbox *inbox);
+void fill_mailbox(pid_t pid, int sig, int *ret_sent); /* until EAGAIN */
+void forget_dead_links(void); /* called before the descriptors are counted at the end */
+/* The abstract name (without the zero byte) of the listener that pid holds for sig. */
+void inbox_name(pid_t pid, int sig, char *ret_name, size_t room);
+int raw_connect(const char *name); /* around the library; -errno */
+int raw_listen(const char *name);
+int raw_send(int socket, const void *bytes, size_t len, const int *fds, size_t nfds); /* -errno */
+struct wire {
+	char magic[4];
+	uint16_t version, nfds;
+	uint32_t len, zero;
+};
+#define WIRE(n, l) ((struct wire){{'s', 'n', 'd', 'f'}, 1, (n), (l), 0})
+
+/* --- the machine ------------------------------------------------------------------------------ */
+long now_ms(void);
+void set_limit(int resource, rlim_t limit); /* the soft one */
+void become(uid_t uid); /* for good, group and supplementary groups, too */
+uid_t lonely_uid(void); /* one that no other running test has: limits are per user */
+int my_pidfd_open(pid_t pid); /* -1 and errno */
+bool have_pidfd(void);
+bool pending(int sig);
+uint64_t mask_now(void); /* this thread's blocked signals, bit 0 is signal 1 */
+sigset_t set_of(int sig, ...); /* ends with 0 */
+void refuse_call(long number, int error); /* from now on this call gives error (seccomp) */
+#endif

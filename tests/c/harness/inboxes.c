@@ -1,0 +1,138 @@
+/* Inboxes: opening them, expecting mail, and going around the library. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <stddef.h>
+
+const struct timespec NOW = {0, 0};
+
+struct timespec in_ms(long ms) { return (struct timespec){ms / 1000, ms % 1000 * 1000000}; }
+
+sendfd_inbox *open_inbox(int sig, unsigned flags)
+{
+	sendfd_inbox *inbox = NULL;
+	CHECK_OK(sendfd_inbox_open(sig, flags, &inbox));
+	CHECK(inbox);
+	return inbox;
+}
+
+int recv_soon(sendfd_inbox *inbox, sendfd_info *info)
+{
+	struct timespec limit = in_ms(10000);
+	return CHECK_OK(sendfd_recv(inbox, info, &limit));
+}
+
+void expect_number(sendfd_inbox *inbox, long number)
+{
+	sendfd_info info;
+	take_number(recv_soon(inbox, &info), number);
+	CHECK_EQ(info.nfds, 1);
+}
+
+void expect_empty(sendfd_inbox *inbox)
+{
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN);
+	CHECK(!readable(sendfd_inbox_fileno(inbox)), "empty, but its descriptor polls readable");
+}
+
+void fill_mailbox(pid_t pid, int sig, int *ret_sent)
+{
+	int fd = make_memfd(1), result, sent = 0;
+	while ((result = sendfd(pid, sig, fd)) == 0)
+		sent++;
+	CHECK(result == -EAGAIN, "after %d: %s", sent, errno_name(-result));
+	CHECK(sent > 0 && sent < 100000, "%d", sent);
+	close(fd);
+	*ret_sent = sent;
+}
+
+void inbox_name(pid_t pid, int sig, char *ret_name, size_t room)
+{
+	char path[64], line[512], link[64], wanted[64], tail[16];
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	snprintf(tail, sizeof tail, "/%d", sig);
+	FILE *file = fopen("/proc/net/unix", "re");
+	CHECK(file);
+	bool found = false;
+	while (!found && fgets(line, sizeof line, file)) {
+		unsigned flags;
+		unsigned long inode;
+		char name[128];
+		if (sscanf(line, "%*s %*s %*s %x %*s %*s %lu @%127s", &flags, &inode, name) != 3 || flags != 0x10000 ||
+		    strncmp(name, "sendfd.1/", 9) != 0 || strcmp(name + strlen(name) - strlen(tail), tail) != 0)
+			continue;
+		snprintf(wanted, sizeof wanted, "socket:[%lu]", inode);
+		DIR *dir = opendir(path);
+		CHECK(dir, "%s", path);
+		for (struct dirent *entry; !found && (entry = readdir(dir));) {
+			ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof link - 1);
+			link[n > 0 ? n : 0] = 0;
+			if (strcmp(link, wanted) == 0) {
+				found = true;
+				snprintf(ret_name, room, "%s", name);
+			}
+		}
+		closedir(dir);
+	}
+	fclose(file);
+	CHECK(found, "process %d has no listener for %d", (int)pid, sig);
+}
+
+static socklen_t abstract(const char *name, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	CHECK(strlen(name) < sizeof address->sun_path - 1);
+	memcpy(address->sun_path + 1, name, strlen(name));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+}
+
+int raw_connect(const char *name)
+{
+	struct sockaddr_un address;
+	socklen_t len = abstract(name, &address);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+	CHECK(fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof one) == 0);
+	if (connect(fd, (struct sockaddr *)&address, len) == 0)
+		return fd;
+	int error = errno;
+	close(fd);
+	return -error;
+}
+
+int raw_listen(const char *name)
+{
+	struct sockaddr_un address;
+	socklen_t len = abstract(name, &address);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(fd >= 0);
+	CHECK(bind(fd, (struct sockaddr *)&address, len) == 0 && listen(fd, 64) == 0, "%s", name);
+	return fd;
+}
+
+int raw_send(int socket, const void *bytes, size_t len, const int *fds, size_t nfds)
+{
+	union {
+		char bytes[CMSG_SPACE(253 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	memset(&control, 0, sizeof control);
+	struct iovec iov = {(void *)bytes, len};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+	if (nfds) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), fds, nfds * sizeof(int));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* A process keeps its links for later sends; those that lead to closed inboxes it gives up when it
+ * next contacts somebody for the first time. */
+void forget_dead_links(void)
+{
+	sendfd(getpid(), SIGRTMAX - 1, 2);
+}

@@ -1,0 +1,142 @@
+/* Limits, users, signals, and what this machine can do. */
+#include "harness.h"
+
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+
+long now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void set_limit(int resource, rlim_t limit)
+{
+	struct rlimit both;
+	CHECK(getrlimit(resource, &both) == 0);
+	both.rlim_cur = limit;
+	CHECK(setrlimit(resource, &both) == 0);
+}
+
+void become(uid_t uid)
+{
+	CHECK(setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);
+}
+
+uid_t lonely_uid(void)
+{
+	return 1000000 + (uid_t)getpid();
+}
+
+int my_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+bool have_pidfd(void)
+{
+	int fd = my_pidfd_open(getpid());
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+bool pending(int sig)
+{
+	sigset_t set;
+	CHECK(sigpending(&set) == 0);
+	return sigismember(&set, sig);
+}
+
+uint64_t mask_now(void)
+{
+	uint64_t mask = 0;
+	CHECK(syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof mask) == 0);
+	return mask;
+}
+
+sigset_t set_of(int sig, ...)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	va_list args;
+	va_start(args, sig);
+	for (; sig; sig = va_arg(args, int))
+		sigaddset(&set, sig);
+	va_end(args);
+	return set;
+}
+
+void refuse_call(long number, int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof code / sizeof *code, code};
+	CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+	CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+/* --- needs: each is tried in a child ------------------------------------------------------------ */
+static bool gets_namespaces(int flags)
+{
+	if (unshare(flags) != 0)
+		return false;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+		      ((flags & CLONE_NEWPID) && mount("proc", "/proc", "proc", 0, NULL) != 0));
+	return exited_well(pid);
+}
+
+static bool is_met(enum need need)
+{
+	unsigned words[64] = {0};
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = {1, &allow};
+	switch (need) {
+	case ROOT:
+		return setgroups(0, NULL) == 0 && setresgid(1, 1, 1) == 0 && setresuid(1, 1, 1) == 0;
+	case PIDFD:
+		return have_pidfd();
+	case PID_NAMESPACE:
+		return gets_namespaces(CLONE_NEWPID);
+	case NET_NAMESPACE:
+		return gets_namespaces(CLONE_NEWNET);
+	case IO_URING:
+		return syscall(SYS_io_uring_setup, 1, words) >= 0;
+	case SECCOMP:
+		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+		       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+	case PTRACE:
+		return ptrace(PTRACE_TRACEME, 0, 0, 0) == 0;
+	}
+	return false;
+}
+
+const char *what_is_missing(unsigned needs)
+{
+	static const char *const reasons[] = {"needs root, to become other users", "needs pidfd_open",
+					      "needs a pid namespace of its own",
+					      "needs a network namespace of its own", "needs io_uring",
+					      "needs seccomp filters", "needs ptrace"};
+	for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+		if (!(needs & 1u << i))
+			continue;
+		fflush(NULL);
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(!is_met(1u << i));
+		if (!exited_well(pid))
+			return reasons[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,1 @@
+//! Tests of what crosses a boundary. There is nothing here but them: see `tests/`.

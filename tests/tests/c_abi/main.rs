@@ -1,0 +1,101 @@
+//! The C tests. Each `tests/c/*.c` is a program with several tests, and each test is run in a process
+//! of its own against the shared library; some against the static one, too; and all of them once more
+//! on what looks like an older kernel. And the header, compiled alone as C and as C++.
+//!
+//! `make` has to have built the library.
+
+mod compile;
+mod run;
+
+use compile::{Compiler, Linked};
+use libtest_mimic::{Arguments, Failed, Trial};
+use run::Command;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What kernels before 5.3 (the first two) and 6.5 (`SO_PEERPIDFD`) answer.
+const OLD_KERNEL: [&str; 4] =
+    ["pidfd_open=ENOSYS", "pidfd_send_signal=ENOSYS", "getsockopt/77=ENOPROTOOPT", "--"];
+
+/// Programs that are linked with the static library as well.
+const ALSO_STATIC: [&str; 2] = ["fork_exec", "promises_mailbox"];
+
+const STANDARDS: [(&str, &str, &[&str]); 5] = [
+    ("c99", "cc", &["-xc", "-std=c99", "-D_POSIX_C_SOURCE=200809L"]),
+    ("c11", "cc", &["-xc", "-std=c11", "-D_POSIX_C_SOURCE=200809L"]),
+    ("gnu11", "cc", &["-xc", "-std=gnu11"]),
+    ("cxx11", "c++", &["-xc++", "-std=c++11"]),
+    ("cxx17", "c++", &["-xc++", "-std=c++17"]),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let compiler = Arc::new(Compiler::new());
+    let mut suite = Suite { trials: Vec::new(), skipped: Vec::new() };
+    for (standard, tool, options) in STANDARDS {
+        let compiler = Arc::clone(&compiler);
+        suite.trials.push(Trial::test(format!("header::{standard}"), move || {
+            compiler.header(tool, options).map_err(Failed::from)
+        }));
+    }
+    suite.add_programs(&compiler);
+
+    let quiet = arguments.list || run::under_nextest();
+    let skipped: Vec<_> = suite
+        .skipped
+        .into_iter()
+        .filter(|(name, _)| !arguments.is_filtered_out(&Trial::test(name, || Ok(()))))
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, suite.trials);
+    if !quiet {
+        for (name, reason) in &skipped {
+            println!("skipped {name}: {reason}");
+        }
+    }
+    conclusion.exit_code()
+}
+
+struct Suite {
+    trials: Vec<Trial>,
+    /// Those that cannot run here, and why.
+    skipped: Vec<(String, String)>,
+}
+
+impl Suite {
+    fn add_programs(&mut self, compiler: &Compiler) {
+        let names = compiler.programs();
+        compiler.build_ahead(&names, &ALSO_STATIC);
+        let refuse = compiler.refuse();
+        for name in &names {
+            let shared = compiler.program(name, Linked::Shared).map(Command::new);
+            let old = match (&refuse, &shared) {
+                (Ok(refuse), Ok(command)) => Ok(command.clone().on_top_of(refuse, &OLD_KERNEL)),
+                (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+            };
+            self.add(name, shared);
+            self.add(&format!("old_kernel::{name}"), old);
+            if ALSO_STATIC.contains(&name.as_str()) {
+                let program = compiler.program(name, Linked::Static).map(Command::new);
+                self.add(&format!("static::{name}"), program);
+            }
+        }
+    }
+
+    /// Adds the tests of one program; where there is no program, a test that fails with the reason.
+    fn add(&mut self, name: &str, command: Result<Command, String>) {
+        let listed = command.and_then(|command| Ok((command.list()?, command)));
+        let (tests, command) = match listed {
+            Ok(listed) => listed,
+            Err(error) => {
+                let failing = move || Err(Failed::from(error));
+                return self.trials.push(Trial::test(format!("{name}::builds"), failing));
+            }
+        };
+        for test in tests {
+            let (command, title) = (command.clone(), format!("{name}::{}", test.name));
+            let trial = Trial::ignorable_test(&title, move || command.run(&test.name));
+            self.trials.push(trial.with_ignored_flag(test.missing.is_some()));
+            self.skipped.extend(test.missing.map(|reason| (title, reason)));
+        }
+    }
+}

@@ -3,8 +3,8 @@
 >>> import os, sendfd
 >>> with sendfd.Inbox() as inbox, open(os.devnull) as file:
 ...     sendfd.send(os.getpid(), file, data=b"nothing in it")
-...     with inbox.recv(timeout=1) as parcel:
-...         parcel.data, parcel.pid == os.getpid(), parcel.open().read()
+...     with inbox.recv(timeout=1) as parcel, parcel.open() as received:
+...         parcel.data, parcel.pid == os.getpid(), received.read()
 (b'nothing in it', True, '')
 
 The address is the id of a process (or of a thread) and a real-time signal number. There is no path,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import struct
 import threading
@@ -32,7 +33,11 @@ SIGNO = 49
 MARK = b"\xfd"
 TOKEN = 16
 _INT = struct.Struct("i")
-_ONE_DESCRIPTOR = socket.CMSG_SPACE(_INT.size)
+_ROOM_FOR_ONE = socket.CMSG_LEN(_INT.size)
+
+# They tell parcels apart; no secrets. A forked child must not draw the same ones.
+_tokens = random.Random()
+os.register_at_fork(after_in_child=_tokens.seed)
 
 standard_send_handle = reduction.send_handle
 
@@ -42,7 +47,7 @@ def send_handle(conn: Connection, handle: int, destination_pid: int | None) -> N
 
     Once this returns it may be closed; if the destination dies before it takes it, it is released.
     """
-    token = os.urandom(TOKEN)
+    token = _tokens.randbytes(TOKEN)
     if destination_pid is not None:
         try:
             send(destination_pid, handle, data=token, signal=SIGNO)
@@ -70,9 +75,9 @@ def recv_handle(conn: Connection) -> int:
     Raises EOFError if the other end is closed.
     """
     room = _open_mailroom()  # Whoever sends from now on can reach it.
-    message, handles = receive(conn.fileno(), len(MARK) + TOKEN)
-    if handles:
-        return handles[0]
+    message, handle = _read(conn)
+    if handle is not None:
+        return handle
     if not message:
         raise EOFError
     if room is None or len(message) != len(MARK) + TOKEN or not message.startswith(MARK):
@@ -87,20 +92,22 @@ def _open_mailroom() -> Mailroom | None:
         return None  # Senders will see that, and use the connection.
 
 
-def receive(fd: int, size: int) -> tuple[bytes, list[int]]:
-    """Reads from a socket up to `size` bytes, and one descriptor if it comes with them."""
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+def _read(conn: Connection) -> tuple[bytes, int | None]:
+    stream = socket.SocketType(socket.AF_UNIX, socket.SOCK_STREAM, 0, conn.fileno())
     try:
-        message, control, _, _ = stream.recvmsg(size, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
+        return receive(stream, len(MARK) + TOKEN)
     finally:
         stream.detach()
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
-    return message, [
-        handle
-        for level, kind, data in control
-        if (level, kind) == rights
-        for (handle,) in _INT.iter_unpack(data)
-    ]
+
+
+def receive(sock: socket.SocketType, size: int) -> tuple[bytes, int | None]:
+    """Reads up to `size` bytes, and the descriptor that may come with them."""
+    message, control, _, _ = sock.recvmsg(size, _ROOM_FOR_ONE, socket.MSG_CMSG_CLOEXEC)
+    for level, kind, data in control:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            (handle,) = _INT.unpack(data)
+            return message, handle
+    return message, None
 
 
 class Mailroom:
@@ -120,7 +127,7 @@ class Mailroom:
     def _look_for(self, token: bytes) -> Parcel:
         while True:
             try:
-                parcel = self._inbox.recv(timeout=0)
+                parcel = self._inbox.recv(0)
             except BlockingIOError:
                 text = "The descriptor is not there: was it sent to the pid of this process?"
                 raise RuntimeError(text) from None

@@ -6,8 +6,9 @@ import contextlib
 from multiprocessing import process, reduction, util
 from typing import Any, Callable
 
+from ._counter import counter
 from ._handles import mailroom, recv_handle, send_handle
-from ._tickets import DupFd, counter
+from ._tickets import DupFd, channels
 
 _OURS: dict[str, Callable[..., Any]] = {
     "DupFd": DupFd,
@@ -38,6 +39,7 @@ def uninstall() -> None:
     _config().pop(_KEY, None)
     mailroom.close()
     counter.close()
+    channels.close()
 
 
 def _put_in_place() -> None:

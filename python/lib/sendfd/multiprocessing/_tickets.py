@@ -1,31 +1,29 @@
 """Descriptors that are pickled before anybody knows for whom.
 
 What is pickled is a ticket: the pid of the process that keeps the descriptor, and a token. To
-redeem it one end of a new pair of sockets goes to that pid together with the token, and the
-descriptor comes back over the pair. If that process has died, has closed its inbox or does not know
-the token, the kernel or it closes that end: whoever waits at the other always gets an answer.
+redeem it a process asks that pid. At the first time one end of a new pair of sockets goes there, by
+pid, which stays as a channel for later questions. If the process asked has died or closed its
+inbox, the kernel closes its end: whoever waits at the other always gets an answer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-import signal
+import select
 import socket
-import sys
 import threading
 from multiprocessing import context, resource_sharer
 from typing import TYPE_CHECKING
 
-from .. import Inbox, send
-from ._handles import TOKEN, receive
+from .. import send
+from ._counter import HERE_IT_IS, SIGNO, counter
+from ._handles import receive
 from ._process import PerProcess
 
 if TYPE_CHECKING:
     from typing import Any
-
-    from .. import Parcel
-
-SIGNO = 48
 
 
 class Ticket:
@@ -40,77 +38,94 @@ class Ticket:
         if self._pid == os.getpid():
             fd = counter.get().take(self._token)
         else:
-            fd = _redeem(self._pid, self._token)
+            fd = channels.get().ask(self._pid, self._token)
         if fd is None:
             raise EOFError(f"process {self._pid} does not keep this descriptor (any more)")
         return fd
 
 
-def _redeem(pid: int, token: bytes) -> int | None:
-    here, there = socket.socketpair()
-    with here:
+class Channel:
+    """A connection to a process that keeps descriptors."""
+
+    def __init__(self, pid: int) -> None:
+        self._lock = threading.Lock()
+        self._here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with there:
-            send(pid, there, data=token, signal=SIGNO, timeout=None)
-        _, handles = receive(here.fileno(), 1)
-    return handles[0] if handles else None
-
-
-class Counter:
-    """The descriptors that this process keeps, and the thread that hands them out."""
-
-    def __init__(self) -> None:
-        self._kept: dict[bytes, int] = {}
-        self._inbox = Inbox(SIGNO)
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="sendfd tickets", daemon=True)
-        self._thread.start()
-
-    def keep(self, fd: int) -> bytes:
-        token = os.urandom(TOKEN)
-        self._kept[token] = os.dup(fd)
-        return token
-
-    def take(self, token: bytes) -> int | None:
-        return self._kept.pop(token, None)
-
-    def _serve(self) -> None:
-        # Signals are for the threads of the program.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        while not self._closing.is_set():
             try:
-                request = self._inbox.recv()
-            except OSError:
-                # Closed; or no room for a descriptor, and the kernel does not tell when there is.
-                self._closing.wait(0.1)
-            else:
-                with request:
-                    self._answer(request)
+                send(pid, there, signal=SIGNO, timeout=None)
+            except BaseException:
+                self._here.close()
+                raise
 
-    def _answer(self, request: Parcel) -> None:
-        fd = self.take(request.data)
-        if fd is None:
-            return
+    def ask(self, token: bytes) -> tuple[bytes, int | None]:
+        """Raises EOFError or OSError where the other end is closed."""
+        with self._lock:
+            try:
+                self._here.send(token)
+                answer, fd = receive(self._here, len(HERE_IT_IS))
+                if not answer:
+                    raise EOFError
+            except BaseException:
+                # An answer that is still to come must not be taken for that to another question.
+                self._here.close()
+                raise
+        return answer, fd
+
+    def has_ended(self) -> bool:
+        if not self._lock.acquire(blocking=False):
+            return False  # Whoever has asked will see it.
         try:
-            with request.socket() as asking:
-                rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, fd.to_bytes(4, sys.byteorder))
-                asking.sendmsg([b"\1"], [rights], socket.MSG_DONTWAIT)
-        except OSError:
-            pass  # It has gone, or was no socket.
+            if self._here.fileno() >= 0:
+                hangup = select.poll()
+                hangup.register(self._here, 0)
+                if not hangup.poll(0):
+                    return False
+                self._here.close()
         finally:
-            os.close(fd)
+            self._lock.release()
+        return True
 
     def close(self) -> None:
-        self._closing.set()
-        self._inbox.close()
-        self._thread.join()
-        self.forget()
-
-    def forget(self) -> None:
-        while self._kept:
-            os.close(self._kept.popitem()[1])
+        self._here.close()
 
 
-counter = PerProcess(Counter)
+class Channels:
+    """The channels of this process, one for each process that it has asked."""
+
+    def __init__(self) -> None:
+        self._opening = threading.Lock()
+        self._channels: dict[int, Channel] = {}
+
+    def ask(self, pid: int, token: bytes) -> int | None:
+        answer = None
+        channel = self._channels.get(pid)
+        if channel is not None:
+            # It may have ended; and another process may have that number now.
+            with contextlib.suppress(OSError, EOFError):
+                answer, fd = channel.ask(token)
+        if answer is None:
+            answer, fd = self._to(pid).ask(token)
+        if answer == HERE_IT_IS and fd is None:
+            raise OSError(errno.EMFILE, "no room for the descriptor, which is lost")
+        return fd
+
+    def _to(self, pid: int) -> Channel:
+        with self._opening:
+            for other, channel in list(self._channels.items()):
+                if channel.has_ended():
+                    del self._channels[other]
+            if pid not in self._channels:
+                self._channels[pid] = Channel(pid)
+            return self._channels[pid]
+
+    def close(self) -> None:
+        while self._channels:
+            self._channels.popitem()[1].close()
+
+    forget = close
+
+
+channels = PerProcess(Channels)
 
 
 def DupFd(fd: int) -> Any:  # noqa: N802

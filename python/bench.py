@@ -1,0 +1,169 @@
+"""Times sendfd against what CPython has, in the same run. Prints each ratio with its target.
+
+python bench.py [--runs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import socket
+import statistics
+import time
+from multiprocessing import Pipe, get_context, reduction
+from typing import TYPE_CHECKING, Callable
+
+import sendfd
+import sendfd.multiprocessing
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+def time_of_one(call: Callable[[], None], times: int) -> float:
+    """Microseconds of one call."""
+    start = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - start) / times * 1e6
+
+
+def compare(
+    what: str, target: float, ours: Callable[[], float], theirs: Callable[[], float], runs: int
+) -> None:
+    """The two take turns, so that both see the same weather; the medians are compared."""
+    pairs = [(ours(), theirs()) for _ in range(runs)]
+    our = statistics.median(pair[0] for pair in pairs)
+    their = statistics.median(pair[1] for pair in pairs)
+    ratio = our / their
+    verdict = "met" if ratio <= target else "MISSED"
+    print(f"{what}: {our:.2f} us, standard {their:.2f} us, ratio {ratio:.2f}")
+    print(f"    target at most {target}: {verdict}")
+
+
+def one_process(runs: int) -> None:
+    """send and recv in one process, on a connection that is ready."""
+    left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with left, right, open(os.devnull) as file, sendfd.Inbox() as inbox:
+        fd, pid = file.fileno(), os.getpid()
+
+        def ours() -> None:
+            sendfd.send(pid, fd)
+            os.close(inbox.recv().detach()[0])
+
+        def theirs() -> None:
+            socket.send_fds(left, [b"x"], [fd])
+            os.close(socket.recv_fds(right, 1, 1)[1][0])
+
+        def timed(call: Callable[[], None]) -> Callable[[], float]:
+            return lambda: time_of_one(call, 10_000)
+
+        compare("send + recv", 0.8, timed(ours), timed(theirs), runs)
+
+
+def echo(conn: Connection, parent: int, cpu: int) -> None:
+    """Sends every handle back, until a pid of 0."""
+    os.sched_setaffinity(0, {cpu})
+    while conn.recv_bytes() == b"more":
+        for _ in range(HANDLES):
+            handle = reduction.recv_handle(conn)
+            reduction.send_handle(conn, handle, parent)
+            os.close(handle)
+
+
+HANDLES = 2_000
+
+
+def round_trips(conn: Connection, child: int) -> float:
+    conn.send_bytes(b"more")
+    with open(os.devnull) as file:
+        fd = file.fileno()
+
+        def once() -> None:
+            reduction.send_handle(conn, fd, child)
+            os.close(reduction.recv_handle(conn))
+
+        return time_of_one(once, HANDLES)
+
+
+def two_processes(runs: int) -> None:
+    """Round trips of send_handle between two processes that share a core."""
+    cpus = os.sched_getaffinity(0)
+    cpu = min(cpus)
+    os.sched_setaffinity(0, {cpu})
+    times: dict[bool, Callable[[], float]] = {}
+    children = []
+    for installed in (False, True):
+        if installed:
+            sendfd.multiprocessing.install()
+        here, there = Pipe()
+        process = get_context("spawn").Process(target=echo, args=(there, os.getpid(), cpu))
+        process.start()
+        there.close()
+        children.append((process, here))
+        times[installed] = lambda here=here, pid=process.pid, on=installed: switched(on, here, pid)
+    compare("send_handle, round trip", 0.7, times[True], times[False], runs)
+    for process, conn in children:
+        conn.send_bytes(b"stop")
+        process.join()
+        conn.close()
+    sendfd.multiprocessing.uninstall()
+    os.sched_setaffinity(0, cpus)
+
+
+def switched(on: bool, conn: Connection, child: int) -> float:
+    if on:
+        sendfd.multiprocessing.install()
+    else:
+        sendfd.multiprocessing.uninstall()
+    return round_trips(conn, child)
+
+
+def unpickle(conn: Connection, cpu: int) -> None:
+    """Takes what is pickled out, and answers."""
+    os.sched_setaffinity(0, {cpu})
+    while message := conn.recv_bytes():
+        os.close(pickle.loads(message).detach())
+        conn.send_bytes(b"done")
+
+
+def pickled(runs: int) -> None:
+    """A descriptor pickled here and unpickled in another process, by DupFd."""
+    cpus = os.sched_getaffinity(0)
+    cpu = min(cpus)
+    os.sched_setaffinity(0, {cpu})
+    here, there = Pipe()
+    process = get_context("spawn").Process(target=unpickle, args=(there, cpu))
+    process.start()
+    there.close()
+    standard = reduction.DupFd
+    with open(os.devnull) as file:
+
+        def timed(make: Callable[[int], object]) -> Callable[[], float]:
+            def once() -> None:
+                here.send_bytes(reduction.ForkingPickler.dumps(make(file.fileno())))
+                here.recv_bytes()
+
+            return lambda: time_of_one(once, 200)
+
+        ours = timed(sendfd.multiprocessing.DupFd)
+        compare("DupFd, pickled to unpickled", 0.3, ours, timed(standard), runs)
+    here.send_bytes(b"")
+    process.join()
+    here.close()
+    sendfd.multiprocessing.uninstall()
+    os.sched_setaffinity(0, cpus)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=11)
+    runs = parser.parse_args().runs
+    one_process(runs)
+    two_processes(runs)
+    pickled(runs)
+
+
+if __name__ == "__main__":
+    main()

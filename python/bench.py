@@ -11,6 +11,7 @@ import pickle
 import socket
 import statistics
 import time
+from functools import partial
 from multiprocessing import Pipe, get_context, reduction
 from typing import TYPE_CHECKING, Callable
 
@@ -102,7 +103,7 @@ def two_processes(runs: int) -> None:
         process.start()
         there.close()
         children.append((process, here))
-        times[installed] = lambda here=here, pid=process.pid, on=installed: switched(on, here, pid)
+        times[installed] = partial(switched, installed, here, process.pid or 0)
     compare("send_handle, round trip", 0.7, times[True], times[False], runs)
     for process, conn in children:
         conn.send_bytes(b"stop")

@@ -7,7 +7,7 @@ import sys
 import unittest
 
 try:
-    from test import _test_multiprocessing as theirs
+    from test import _test_multiprocessing as theirs  # type: ignore[import-not-found,unused-ignore]
 except ImportError:
     print("this interpreter comes without its tests")
     sys.exit(77)

@@ -1,0 +1,124 @@
+"""What the tests share: other processes, and a count of descriptors before and after."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import IO, TYPE_CHECKING, Callable
+
+import pytest
+
+import sendfd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def open_descriptors() -> set[int]:
+    """Those of the program; the library keeps its own out of the way, at 1024 and above."""
+    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if fd < 1024} - {least_free()}
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Until it waits in the kernel, so that what comes finds it there."""
+    while True:
+        with open(f"/proc/{pid}/stat") as stat:
+            if stat.read().rpartition(")")[2].split()[0] == "S":
+                return
+        os.sched_yield()
+
+
+def least_free() -> int:
+    fd = os.dup(0)
+    os.close(fd)
+    return fd
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_open() -> Iterator[None]:
+    before = open_descriptors()
+    threads = threading.active_count()
+    yield
+    gc.collect()
+    assert open_descriptors() == before
+    assert threading.active_count() == threads
+
+
+@pytest.fixture
+def inbox() -> Iterator[sendfd.Inbox]:
+    with sendfd.Inbox() as inbox:
+        yield inbox
+
+
+class Child:
+    """A fresh interpreter that runs `code`; it says lines and can be told lines."""
+
+    def __init__(self, code: str, *arguments: object) -> None:
+        command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.pid = self.process.pid
+
+    def said(self) -> str:
+        """The next line that it says, without its end; empty if it says nothing any more."""
+        return file(self.process.stdout).readline().rstrip("\n")
+
+    def tell(self, line: str = "") -> None:
+        stdin = file(self.process.stdin)
+        stdin.write(line + "\n")
+        stdin.flush()
+
+    def ends(self) -> int:
+        """Waits for its end; what it returns."""
+        file(self.process.stdin).close()
+        return self.process.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def clean_up(self) -> None:
+        self.kill()
+        for stream in (self.process.stdin, self.process.stdout):
+            file(stream).close()
+
+
+def file(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None
+    return stream
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Child]]:
+    children: list[Child] = []
+
+    def start(code: str, *arguments: object) -> Child:
+        children.append(Child(code, *arguments))
+        return children[-1]
+
+    yield start
+    for started in children:
+        started.clean_up()
+
+
+@pytest.fixture
+def in_fork() -> Callable[[Callable[[], None]], int]:
+    """Runs a function in a forked child; the exit code of the child, or minus a signal."""
+
+    def run(function: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                signal.alarm(20)
+                function()
+                code = 0
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    return run

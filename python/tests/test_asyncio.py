@@ -1,0 +1,222 @@
+"""`async for parcel in inbox`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import select
+import threading
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+import sendfd
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+ME = os.getpid()
+
+
+def run(main: Callable[[sendfd.Inbox], Coroutine[None, None, None]]) -> None:
+    async def with_inbox() -> None:
+        with sendfd.Inbox() as inbox:
+            await asyncio.wait_for(main(inbox), timeout=30)
+
+    asyncio.run(with_inbox())
+
+
+async def take(inbox: sendfd.Inbox) -> bytes:
+    with await inbox.__anext__() as parcel:
+        return parcel.data
+
+
+async def until_waiting() -> None:
+    """Every other task has come as far as it can."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_parcels_come_in_order() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        for i in range(100):
+            sendfd.send(ME, 0, data=b"%d" % i)
+        got = []
+        async for parcel in inbox:
+            with parcel:
+                got.append(int(parcel.data))
+            if len(got) == 100:
+                break
+        assert got == list(range(100))
+
+    run(main)
+
+
+def test_it_waits_for_what_is_sent_later() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        for i in range(20):
+            task = asyncio.create_task(take(inbox))
+            await until_waiting()
+            assert not task.done()
+            sendfd.send(ME, 0, data=b"%d" % i)
+            assert await task == b"%d" % i
+
+    run(main)
+
+
+def test_two_tasks_share_it() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        async def collect() -> list[bytes]:
+            got = []
+            async for parcel in inbox:
+                with parcel:
+                    got.append(parcel.data)
+            return got
+
+        tasks = [asyncio.create_task(collect()) for _ in range(2)]
+        sent = [b"%d" % i for i in range(200)]
+        for data in sent:
+            await until_waiting()
+            sendfd.send(ME, 0, data=data)
+        while inbox_has_mail(inbox):
+            await asyncio.sleep(0)
+        await until_waiting()
+        inbox.close()
+        got = [data for part in await asyncio.gather(*tasks) for data in part]
+        assert sorted(got) == sorted(sent)
+
+    run(main)
+
+
+def inbox_has_mail(inbox: sendfd.Inbox) -> bool:
+    return bool(select.select([inbox], [], [], 0)[0])
+
+
+def test_cancellation_loses_no_parcel() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        for i in range(50):
+            task = asyncio.create_task(take(inbox))
+            await until_waiting()
+            sendfd.send(ME, 0, data=b"%d" % i)
+            # At various moments: before and after the loop has seen the mail.
+            for _ in range(i % 5):
+                await asyncio.sleep(0)
+            task.cancel()
+            try:
+                got = await task
+            except asyncio.CancelledError:
+                got = await take(inbox)
+            assert got == b"%d" % i
+
+    run(main)
+
+
+def test_one_that_is_cancelled_leaves_the_mail_to_the_other() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        first, second = (asyncio.create_task(take(inbox)) for _ in range(2))
+        await until_waiting()
+        sendfd.send(ME, 0, data=b"for whom?")
+        first.cancel()
+        assert await second == b"for whom?"
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    run(main)
+
+
+def test_closing_ends_the_iteration() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        async def iterate() -> str:
+            async for _ in inbox:
+                raise AssertionError
+            return "ended"
+
+        tasks = [asyncio.create_task(iterate()) for _ in range(3)]
+        await until_waiting()
+        inbox.close()
+        assert await asyncio.gather(*tasks) == ["ended"] * 3
+        assert await iterate() == "ended"
+
+    run(main)
+
+
+def test_closing_from_another_thread_ends_the_iteration() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        task = asyncio.create_task(iterate(inbox))
+        await until_waiting()
+        thread = threading.Thread(target=inbox.close)
+        thread.start()
+        await task
+        thread.join()
+
+    async def iterate(inbox: sendfd.Inbox) -> None:
+        async for _ in inbox:
+            raise AssertionError
+
+    run(main)
+
+
+def test_loops_in_several_threads() -> None:
+    each = 50
+    got: list[bytes] = []
+    with sendfd.Inbox() as inbox:
+
+        async def collect() -> None:
+            async for parcel in inbox:
+                with parcel:
+                    got.append(parcel.data)
+                if len(got) == 2 * each:
+                    inbox.close()
+
+        threads = [threading.Thread(target=lambda: asyncio.run(collect())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for i in range(2 * each):
+            sendfd.send(ME, 0, data=b"%d" % i, timeout=20)
+        for thread in threads:
+            thread.join()
+    assert sorted(got) == sorted(b"%d" % i for i in range(2 * each))
+
+
+def test_one_inbox_outlives_many_loops() -> None:
+    with sendfd.Inbox() as inbox:
+        for _ in range(10):
+
+            async def main() -> None:
+                task = asyncio.create_task(take(inbox))
+                await until_waiting()
+                sendfd.send(ME, 0, data=b"x")
+                assert await task == b"x"
+                late = asyncio.create_task(take(inbox))
+                await until_waiting()
+                late.cancel()
+
+            asyncio.run(main())
+
+
+def test_an_error_reaches_the_task() -> None:
+
+    async def main(inbox: sendfd.Inbox) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sendfd.send(ME, *[0] * 100)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, limits[1]))
+        try:
+            with pytest.raises(OSError, match="EMFILE"):
+                await take(inbox)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        await take(inbox)
+
+    run(main)
+
+
+def test_with_signals() -> None:
+    async def main() -> None:
+        with sendfd.Inbox(signals=True) as inbox:
+            task = asyncio.create_task(take(inbox))
+            await until_waiting()
+            sendfd.send(ME, 0, data=b"rung")
+            assert await asyncio.wait_for(task, 10) == b"rung"
+
+    asyncio.run(main())

@@ -1,0 +1,187 @@
+"""What arrives: ownership of the descriptors, above all."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import pickle
+import socket
+import threading
+from typing import Callable
+
+import pytest
+
+import sendfd
+
+ME = os.getpid()
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def received(inbox: sendfd.Inbox, *fds: int, data: bytes = b"") -> sendfd.Parcel:
+    sendfd.send(ME, *(fds or (0,)), data=data)
+    return inbox.recv(timeout=5)
+
+
+def test_what_it_tells(inbox: sendfd.Inbox) -> None:
+    with received(inbox, 0, 1, data=b"two") as parcel:
+        assert parcel.fds[0] == parcel.fd
+        assert len(parcel.fds) == 2
+        assert parcel.data == b"two"
+        assert (parcel.pid, parcel.uid, parcel.gid) == (ME, os.getuid(), os.getgid())
+        assert parcel.signo == sendfd.SIGNO
+
+
+def test_repr_says_what_is_in_it(inbox: sendfd.Inbox) -> None:
+    with received(inbox, 0, data=b"two") as parcel:
+        assert repr(parcel) == (
+            f"<sendfd.Parcel fds=[{parcel.fd}] data=b'two' pid={ME} uid={os.getuid()} "
+            f"gid={os.getgid()} signo=50>"
+        )
+    with received(inbox, data=bytes(1000)) as parcel:
+        assert "data=<1000 bytes>" in repr(parcel)
+
+
+def test_descriptors_are_the_lowest_and_not_inheritable(inbox: sendfd.Inbox) -> None:
+    expected = os.dup(0)
+    os.close(expected)
+    with received(inbox) as parcel:
+        assert parcel.fd == expected
+        assert not os.get_inheritable(parcel.fd)
+
+
+def test_close_and_with(inbox: sendfd.Inbox) -> None:
+    with received(inbox, 0, 1) as parcel:
+        fds = parcel.fds
+        assert all(map(is_open, fds))
+    assert not any(map(is_open, fds))
+    parcel.close()
+    assert parcel.fds == ()
+    with pytest.raises(ValueError, match="no descriptor is left"):
+        parcel.fd  # noqa: B018
+
+
+def test_with_closes_after_an_exception(inbox: sendfd.Inbox) -> None:
+    with pytest.raises(KeyError), received(inbox) as parcel:
+        fd = parcel.fd
+        raise KeyError
+    assert not is_open(fd)
+
+
+def test_detach(inbox: sendfd.Inbox) -> None:
+    with received(inbox, 0, 1) as parcel:
+        fds = parcel.fds
+        assert parcel.detach() == list(fds)
+        assert parcel.detach() == []
+    for fd in fds:
+        os.close(fd)
+
+
+def test_socket(inbox: sendfd.Inbox) -> None:
+    left, right = socket.socketpair()
+    with left, right, received(inbox, right.fileno(), 0) as parcel:
+        fd = parcel.fd
+        with parcel.socket() as taken:
+            assert taken.fileno() == fd
+            assert taken.family == socket.AF_UNIX
+            left.sendall(b"hi")
+            assert taken.recv(2) == b"hi"
+        assert len(parcel.fds) == 1
+
+
+def test_what_is_no_socket_stays(inbox: sendfd.Inbox) -> None:
+    with open(os.devnull) as file, received(inbox, file.fileno()) as parcel:
+        with pytest.raises(OSError, match="non-socket"):
+            parcel.socket()
+        assert is_open(parcel.fd)
+
+
+def test_open(inbox: sendfd.Inbox) -> None:
+    reading, writing = os.pipe()
+    with received(inbox, reading, writing) as parcel:
+        os.close(reading)
+        os.close(writing)
+        with parcel.open("r", encoding="utf-8", newline="") as source, parcel.open("wb", 0) as sink:
+            assert isinstance(source, io.TextIOWrapper)
+            assert isinstance(sink, io.FileIO)
+            sink.write("grüße\r\n".encode())
+            assert source.readline() == "grüße\r\n"
+    assert parcel.fds == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("rw",), ValueError),
+        ((3,), TypeError),
+        (("r", -1, "no such encoding"), LookupError),
+        (("r+b",), OSError),  # a pipe cannot seek
+    ],
+)
+def test_open_that_fails_keeps_the_descriptor(
+    inbox: sendfd.Inbox, arguments: tuple[str, ...], error: type[Exception]
+) -> None:
+    reading, writing = os.pipe()
+    with received(inbox, reading) as parcel:
+        os.close(reading)
+        os.close(writing)
+        with pytest.raises(error):
+            parcel.open(*arguments)  # type: ignore[call-overload]
+        assert is_open(parcel.fd)
+
+
+def test_nothing_is_left_to_take(inbox: sendfd.Inbox) -> None:
+    parcel = received(inbox)
+    parcel.close()
+    with pytest.raises(ValueError, match="no descriptor is left"):
+        parcel.socket()
+    with pytest.raises(ValueError, match="no descriptor is left"):
+        parcel.open()
+
+
+def test_a_forgotten_one_is_closed_with_a_warning(inbox: sendfd.Inbox) -> None:
+    parcel = received(inbox)
+    fd = parcel.fd
+    with pytest.warns(ResourceWarning, match=rf"\[{fd}\] of a parcel from process {ME}"):
+        del parcel
+        gc.collect()
+    assert not is_open(fd)
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_that_was_seen_to_gives_no_warning(inbox: sendfd.Inbox) -> None:
+    parcel = received(inbox)
+    parcel.close()
+    del parcel
+    for fd in received(inbox).detach():
+        os.close(fd)
+    gc.collect()
+
+
+def test_it_is_taken_once_by_many_threads(inbox: sendfd.Inbox) -> None:
+    parcel = received(inbox, *[0] * 200)
+    fds = sorted(parcel.fds)
+    taken: list[int] = []
+    threads = [threading.Thread(target=lambda: taken.extend(parcel.detach())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == fds
+    for fd in fds:
+        os.close(fd)
+
+
+def test_it_cannot_be_made_copied_or_pickled(inbox: sendfd.Inbox) -> None:
+    make: Callable[[], object] = sendfd.Parcel
+    with pytest.raises(TypeError):
+        make()
+    with received(inbox) as parcel, pytest.raises(TypeError):
+        pickle.dumps(parcel)

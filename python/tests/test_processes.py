@@ -1,0 +1,176 @@
+"""Between processes: order, forks, exits, and nothing that grows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+import sendfd
+from conftest import open_descriptors
+
+if TYPE_CHECKING:
+    from conftest import Child
+
+ME = os.getpid()
+
+SENDER = """
+import os, sendfd, sys
+pid, count = int(sys.argv[1]), int(sys.argv[2])
+with open(os.devnull) as file:
+    for i in range(count):
+        sendfd.send(pid, file, data=b"%d" % i, timeout=None)
+"""
+
+
+def test_four_senders_each_in_order(inbox: sendfd.Inbox, child: Callable[..., Child]) -> None:
+    each = 10_000
+    senders = [child(SENDER, ME, each) for _ in range(4)]
+    got: dict[int, list[int]] = {sender.pid: [] for sender in senders}
+    for _ in range(each * len(senders)):
+        with inbox.recv(timeout=30) as parcel:
+            got[parcel.pid].append(int(parcel.data))
+    assert all(numbers == list(range(each)) for numbers in got.values())
+    assert [sender.ends() for sender in senders] == [0] * len(senders)
+
+
+DYING = """
+import os, sendfd, signal, sys
+reading, writing = os.pipe()
+os.write(writing, b"last words")
+sendfd.send(int(sys.argv[1]), reading)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_sender_sent_outlives_it(inbox: sendfd.Inbox, child: Callable[..., Child]) -> None:
+    sender = child(DYING, ME)
+    assert sender.ends() == -signal.SIGKILL
+    with inbox.recv(timeout=5) as parcel, parcel.open("rb") as file:
+        assert parcel.pid == sender.pid
+        assert file.read() == b"last words"
+
+
+def test_forks_while_a_thread_sends(inbox: sendfd.Inbox) -> None:
+    stop = threading.Event()
+    sent: list[int] = []
+
+    def send() -> None:
+        i = 0
+        while not stop.is_set():
+            sendfd.send(ME, 0, data=b"%d" % i, timeout=None)
+            i += 1
+        sent.append(i)
+
+    def receive() -> None:
+        expected = 0
+        while True:
+            with inbox.recv(timeout=20) as parcel:
+                if parcel.data == b"end":
+                    got.append(expected)
+                    return
+                if parcel.pid == ME:
+                    assert int(parcel.data) == expected
+                    expected += 1
+                else:
+                    children.append(parcel.pid)
+
+    got: list[int] = []
+    children: list[int] = []
+    threads = [threading.Thread(target=send), threading.Thread(target=receive)]
+    for thread in threads:
+        thread.start()
+    forked = []
+    for _ in range(50):
+        pid = os.fork()
+        if pid == 0:
+            code = 99
+            try:
+                signal.alarm(20)
+                sendfd.send(ME, 0, timeout=None)
+                with sendfd.Inbox() as own:
+                    sendfd.send(os.getpid(), 0)
+                    own.recv(timeout=5).close()
+                code = 0
+            finally:
+                os._exit(code)
+        forked.append(pid)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in forked]
+    stop.set()
+    threads[0].join()
+    sendfd.send(ME, 0, data=b"end", timeout=None)
+    threads[1].join()
+    assert codes == [0] * len(forked)
+    assert sorted(children) == sorted(forked)
+    assert got == sent
+
+
+EXITING = """
+import sendfd, sys, threading
+inbox = sendfd.Inbox()
+waiting = sendfd.Inbox(51)
+thread = threading.Thread(target=waiting.recv, daemon=True)
+thread.start()
+print("ready", flush=True)
+sys.stdin.readline()
+kept = inbox.recv(timeout=5)
+if sys.argv[1] == "clean":
+    kept.close()
+    inbox.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["clean", "as it is"])
+def test_the_interpreter_ends_with_mail_pending(child: Callable[..., Child], how: str) -> None:
+    receiver = child(EXITING, how)
+    assert receiver.said() == "ready"
+    reading, writing = os.pipe()
+    for _ in range(10):
+        sendfd.send(receiver.pid, writing)
+    os.close(writing)
+    receiver.tell()
+    assert receiver.ends() == 0
+    # Nobody has the other end any more: not the queue either.
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    with pytest.raises(ProcessLookupError):
+        sendfd.send(receiver.pid, 0)
+
+
+ECHO = """
+import sendfd, sys
+pid = int(sys.argv[1])
+with sendfd.Inbox() as inbox:
+    print("ready", flush=True)
+    while True:
+        with inbox.recv() as parcel:
+            if not parcel.data:
+                break
+            sendfd.send(pid, *parcel.fds, data=parcel.data, timeout=None)
+"""
+
+
+def resident_pages() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1])
+
+
+def test_many_round_trips_grow_nothing(inbox: sendfd.Inbox, child: Callable[..., Child]) -> None:
+    echo = child(ECHO, ME)
+    assert echo.said() == "ready"
+
+    def round_trips(count: int) -> tuple[int, set[int], int]:
+        for _ in range(count):
+            sendfd.send(echo.pid, 0, data=b"there and back")
+            inbox.recv(timeout=20).close()
+        return resident_pages(), open_descriptors(), len(os.listdir("/proc/self/fd"))
+
+    pages, *descriptors = round_trips(10_000)
+    pages_after, *descriptors_after = round_trips(100_000)
+    assert descriptors_after == descriptors
+    assert pages_after - pages < 256
+    sendfd.send(echo.pid, 0)
+    assert echo.ends() == 0

@@ -1,0 +1,257 @@
+"""sendfd.send()."""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+
+import sendfd
+from conftest import wait_until_asleep
+
+if TYPE_CHECKING:
+    from conftest import Child
+
+ME = os.getpid()
+
+
+def test_a_descriptor_arrives(inbox: sendfd.Inbox) -> None:
+    reading, writing = os.pipe()
+    sendfd.send(ME, reading)
+    os.close(reading)
+    with inbox.recv(timeout=5) as parcel, parcel.open("rb", 0) as file:
+        os.write(writing, b"through")
+        assert file.read(7) == b"through"
+    os.close(writing)
+
+
+def test_ints_and_whatever_has_fileno(inbox: sendfd.Inbox) -> None:
+    with open(os.devnull) as file:
+        sendfd.send(ME, 0, file, 1, inbox, data=b"four")
+        with inbox.recv(timeout=5) as parcel:
+            assert len(parcel.fds) == 4
+            assert os.path.sameopenfile(parcel.fds[1], file.fileno())
+            assert parcel.data == b"four"
+
+
+@pytest.mark.parametrize(
+    "data", [b"abc", bytearray(b"abc"), memoryview(b"abc"), array.array("b", b"abc")]
+)
+def test_data_is_anything_with_the_buffer_interface(inbox: sendfd.Inbox, data: Any) -> None:
+    sendfd.send(ME, 0, data=data)
+    with inbox.recv(timeout=5) as parcel:
+        assert parcel.data == b"abc"
+
+
+def test_the_largest_parcel(inbox: sendfd.Inbox) -> None:
+    data = os.urandom(sendfd.MAX_DATA)
+    sendfd.send(ME, *[0] * sendfd.MAX_FDS, data=data)
+    with inbox.recv(timeout=5) as parcel:
+        assert len(parcel.fds) == sendfd.MAX_FDS
+        assert parcel.data == data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("1", 0), {}),
+        ((1.0, 0), {}),
+        ((None, 0), {}),
+        ((True, 0), {}),
+        ((ME, "0"), {}),
+        ((ME, None), {}),
+        ((ME, 0, 0.5), {}),
+        ((ME, True), {}),
+        ((ME,), {}),
+        ((ME, 0), {"data": "text"}),
+        ((ME, 0), {"data": 3}),
+        ((ME, 0), {"data": None}),
+        ((ME, 0), {"signal": "50"}),
+        ((ME, 0), {"signal": None}),
+        ((ME, 0), {"timeout": "soon"}),
+        ((ME, 0), {"signo": 50}),
+        ((ME, [0, 1]), {}),
+    ],
+)
+def test_wrong_types(arguments: Any, options: Any) -> None:
+    with pytest.raises(TypeError):
+        sendfd.send(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((1 << 40, 0), {}),
+        ((ME, 1 << 31), {}),
+        ((ME, 0), {"signal": -(1 << 40)}),
+        ((ME, 0), {"timeout": -1}),
+        ((ME, 0), {"timeout": float("nan")}),
+        ((ME, 0), {"timeout": float("inf")}),
+        ((ME, 0), {"timeout": 1e300}),
+    ],
+)
+def test_numbers_out_of_range(arguments: Any, options: Any) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        sendfd.send(*arguments, **options)
+
+
+class Broken:
+    def fileno(self) -> Any:
+        return "none"
+
+
+class Failing:
+    def fileno(self) -> int:
+        raise KeyError("mine")
+
+
+def test_a_fileno_that_misbehaves() -> None:
+    with pytest.raises(TypeError):
+        sendfd.send(ME, Broken())
+    with pytest.raises(KeyError, match="mine"):
+        sendfd.send(ME, Failing())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "number"),
+    [
+        ((0, 0), {}, errno.EINVAL),
+        ((-ME, 0), {}, errno.EINVAL),
+        ((ME, 0), {"signal": signal.SIGUSR1}, errno.EINVAL),
+        ((ME, 0), {"signal": 65}, errno.EINVAL),
+        ((ME, *[0] * 253), {}, errno.EINVAL),
+        ((ME, -1), {}, errno.EBADF),
+        ((ME, 1_000_000), {}, errno.EBADF),
+        ((ME, 0), {"data": bytes(65537)}, errno.EMSGSIZE),
+    ],
+)
+def test_nonsense(inbox: sendfd.Inbox, arguments: Any, options: Any, number: int) -> None:
+    with pytest.raises(OSError, match=re.escape(errno.errorcode[number])) as caught:
+        sendfd.send(*arguments, **options)
+    assert caught.value.errno == number
+    with pytest.raises(BlockingIOError):
+        inbox.recv(timeout=0)
+
+
+def test_no_such_process() -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with pytest.raises(ProcessLookupError) as caught:
+        sendfd.send(ended.pid, 0)
+    assert caught.value.errno == errno.ESRCH
+    assert str(ended.pid) in str(caught.value)
+
+
+def test_no_inbox() -> None:
+    with pytest.raises(ConnectionRefusedError) as caught:
+        sendfd.send(ME, 0, signal=51)
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert re.search(rf"sendfds?\({ME}, 51, .*ECONNREFUSED", str(caught.value))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_not_allowed(in_fork: Callable[[Callable[[], None]], int]) -> None:
+    def somebody_else() -> None:
+        os.setuid(65534)
+        with pytest.raises(PermissionError) as caught:
+            sendfd.send(ME, 0)
+        assert caught.value.errno == errno.EPERM
+
+    assert in_fork(somebody_else) == 0
+
+
+def fill(pid: int) -> int:
+    count = 0
+    while True:
+        try:
+            sendfd.send(pid, 0)
+        except BlockingIOError as full:
+            assert full.errno == errno.EAGAIN
+            return count
+        count += 1
+
+
+def test_a_full_queue(inbox: sendfd.Inbox) -> None:
+    count = fill(ME)
+    started = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        sendfd.send(ME, 0, timeout=0.05)
+    assert caught.value.errno == errno.ETIMEDOUT
+    assert 0.04 < time.monotonic() - started < 5
+    for _ in range(count):
+        inbox.recv(timeout=0).close()
+    with pytest.raises(BlockingIOError):
+        inbox.recv(timeout=0)
+
+
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_waiting_for_room(inbox: sendfd.Inbox, timeout: float | None) -> None:
+    count = fill(ME)
+    sender = threading.Thread(target=sendfd.send, args=(ME, 0), kwargs={"timeout": timeout})
+    sender.start()
+    for _ in range(count + 1):
+        inbox.recv(timeout=10).close()
+    sender.join()
+    with pytest.raises(BlockingIOError):
+        inbox.recv(timeout=0)
+
+
+STOPPED = """
+import os, sendfd, sys
+inbox = sendfd.Inbox()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+INTERRUPTED = """
+import sendfd, sys
+pid = int(sys.argv[1])
+try:
+    while True:
+        sendfd.send(pid, 0)
+except BlockingIOError:
+    print("full", flush=True)
+try:
+    sendfd.send(pid, 0, timeout=None)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_reaches_a_waiting_send(child: Callable[..., Child]) -> None:
+    receiver = child(STOPPED)
+    assert receiver.said() == "ready"
+    sender = child(INTERRUPTED, receiver.pid)
+    assert sender.said() == "full"
+    wait_until_asleep(sender.pid)
+    sender.process.send_signal(signal.SIGINT)
+    assert sender.said() == "interrupted"
+    assert sender.ends() == 0
+
+
+def test_a_receiver_that_dies_ends_the_wait(child: Callable[..., Child]) -> None:
+    receiver = child(STOPPED)
+    assert receiver.said() == "ready"
+    fill(receiver.pid)
+    errors: list[OSError] = []
+
+    def send() -> None:
+        try:
+            sendfd.send(receiver.pid, 0, timeout=None)
+        except OSError as error:
+            errors.append(error)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    receiver.kill()
+    sender.join()
+    # Its sockets go before it does.
+    assert [type(error) for error in errors] in ([ProcessLookupError], [ConnectionRefusedError])

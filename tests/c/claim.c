@@ -12,7 +12,7 @@ static int signo = S;
 
 struct plan {
 	int senders, bursts, each; /* each sender sends `each` in each burst */
-	rlim_t queue;              /* RLIMIT_SIGPENDING, 0: as it is */
+	int queue;                 /* RLIMIT_SIGPENDING and 1 more, 0: as it is */
 	bool many_links;           /* a new process for every burst */
 };
 
@@ -103,7 +103,7 @@ static void run(bool by_signalfd, unsigned flags, struct plan plan)
 	struct loop loop;
 	loop_begin(&loop, by_signalfd);
 	if (plan.queue)
-		set_limit(RLIMIT_SIGPENDING, plan.queue);
+		set_limit(RLIMIT_SIGPENDING, (rlim_t)plan.queue - 1);
 	target = getpid();
 	sendfd_inbox *inbox = open_inbox(signo, flags);
 	struct plan once = {1, 1, plan.each, 0, false};
@@ -127,7 +127,7 @@ static void run(bool by_signalfd, unsigned flags, struct plan plan)
 	}
 	for (int i = 0; i < plan.senders && !plan.many_links; i++)
 		child_join(&senders[i]);
-	CHECK(loop.others > 0, "the other signals came through, too");
+	CHECK(loop.others > 0, "the other signals come through, too");
 	sendfd_inbox_close(inbox);
 	loop_end(&loop);
 }
@@ -148,26 +148,29 @@ TEST_LIMIT(new_senders_one_parcel_signalfd, 60) { run(true, 0, (struct plan){3, 
 TEST_LIMIT(small_queue_sigtimedwait_10000, 60)
 {
 	as_lonely_user();
-	run(false, 0, (struct plan){4, 25, 100, 8, false});
+	run(false, 0, (struct plan){4, 25, 100, 9, false});
 }
 
 TEST_LIMIT(small_queue_signalfd_10000, 60)
 {
 	as_lonely_user();
-	run(true, 0, (struct plan){4, 25, 100, 8, false});
+	run(true, 0, (struct plan){4, 25, 100, 9, false});
 }
 
 TEST_LIMIT(small_queue_new_senders, 60)
 {
 	as_lonely_user();
-	run(false, 0, (struct plan){5, 40, 4, 3, true});
+	run(false, 0, (struct plan){5, 40, 4, 4, true});
 }
 
 TEST_LIMIT(queue_of_one, 60)
 {
 	as_lonely_user();
-	run(false, 0, (struct plan){3, 60, 3, 1, false});
+	run(false, 0, (struct plan){3, 60, 3, 2, false});
 }
+
+TEST_LIMIT(no_queue_at_all, 60) { run(true, 0, (struct plan){3, 60, 3, 1, false}); }
+TEST_LIMIT(no_queue_new_senders, 60) { run(false, 0, (struct plan){3, 60, 3, 1, true}); }
 
 static void *in_a_thread(void *arg)
 {

@@ -18,7 +18,7 @@ const OLD_KERNEL: [&str; 4] =
     ["pidfd_open=ENOSYS", "pidfd_send_signal=ENOSYS", "getsockopt/77=ENOPROTOOPT", "--"];
 
 /// Programs that are linked with the static library as well.
-const ALSO_STATIC: [&str; 2] = ["fork_exec", "promises_mailbox"];
+const ALSO_STATIC: [&str; 3] = ["fork", "late_signals", "promises_mailbox"];
 
 const STANDARDS: [(&str, &str, &[&str]); 5] = [
     ("c99", "cc", &["-xc", "-std=c99", "-D_POSIX_C_SOURCE=200809L"]),
@@ -31,7 +31,9 @@ const STANDARDS: [(&str, &str, &[&str]); 5] = [
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let compiler = Arc::new(Compiler::new());
-    let mut suite = Suite { trials: Vec::new(), skipped: Vec::new() };
+    // nextest starts this program once for each test.
+    let only = arguments.filter.clone().filter(|_| arguments.exact);
+    let mut suite = Suite { only, trials: Vec::new(), skipped: Vec::new() };
     for (standard, tool, options) in STANDARDS {
         let compiler = Arc::clone(&compiler);
         suite.trials.push(Trial::test(format!("header::{standard}"), move || {
@@ -56,6 +58,8 @@ fn main() -> ExitCode {
 }
 
 struct Suite {
+    /// The full name of the only test that is wanted.
+    only: Option<String>,
     trials: Vec<Trial>,
     /// Those that cannot run here, and why.
     skipped: Vec<(String, String)>,
@@ -63,8 +67,11 @@ struct Suite {
 
 impl Suite {
     fn add_programs(&mut self, compiler: &Compiler) {
-        let names = compiler.programs();
-        compiler.build_ahead(&names, &ALSO_STATIC);
+        let mut names = compiler.programs();
+        names.retain(|name| self.wants(name));
+        if self.only.is_none() {
+            compiler.build_ahead(&names, &ALSO_STATIC);
+        }
         let refuse = compiler.refuse();
         for name in &names {
             let shared = compiler.program(name, Linked::Shared).map(Command::new);
@@ -81,8 +88,15 @@ impl Suite {
         }
     }
 
+    fn wants(&self, program: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.split("::").any(|part| part == program))
+    }
+
     /// Adds the tests of one program; where there is no program, a test that fails with the reason.
     fn add(&mut self, name: &str, command: Result<Command, String>) {
+        if self.only.as_ref().is_some_and(|only| !only.starts_with(&format!("{name}::"))) {
+            return;
+        }
         let listed = command.and_then(|command| Ok((command.list()?, command)));
         let (tests, command) = match listed {
             Ok(listed) => listed,

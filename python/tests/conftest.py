@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from multiprocessing import forkserver, resource_tracker
 from typing import IO, TYPE_CHECKING, Callable
 
 import pytest
@@ -38,8 +39,15 @@ def least_free() -> int:
     return fd
 
 
+@pytest.fixture(scope="session")
+def _helpers_of_multiprocessing() -> None:
+    """Once they run, they stay, with a descriptor each."""
+    forkserver.ensure_running()
+    resource_tracker.ensure_running()
+
+
 @pytest.fixture(autouse=True)
-def _nothing_is_left_open() -> Iterator[None]:
+def _nothing_is_left_open(_helpers_of_multiprocessing: None) -> Iterator[None]:
     before = open_descriptors()
     threads = threading.active_count()
     yield

@@ -83,6 +83,19 @@ demo: all  ## a real client is answered by workers in several languages
 bench: all  ## what a parcel costs, compared with other ways in the same run
 	bench/run
 
+.PHONY: python python-develop test-python
+python:  ## the Python wheel and source distribution, into build/python
+	python/run dist
+
+python-develop:
+	python/run develop
+
+bench demo: python-develop
+
+test: test-python
+test-python: all  ## the Python package: lints, types and tests
+	python/run test -q
+
 .PHONY: check
 check:  ## formatting, lints as errors, header current
 	$(CARGO) fmt --all --check

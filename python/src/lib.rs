@@ -14,6 +14,7 @@ mod wait;
 
 use pyo3::pymodule;
 
+/// What the package is built on; private.
 #[pymodule(gil_used = false)]
 mod _sendfd {
     #[pymodule_export]

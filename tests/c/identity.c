@@ -160,7 +160,8 @@ static void recycle(void (*receiver)(void *))
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		CHECK(unshare(CLONE_NEWPID) == 0);
+		/* KERNEL: without pidfs the numbers of two pid namespaces share one list of names */
+		CHECK(unshare(CLONE_NEWPID | CLONE_NEWNET) == 0);
 		/* the first of it reaps nobody: the survivor is killed with the namespace */
 		struct child first = fork_child(recycles, &receiver);
 		child_join(&first);
@@ -173,8 +174,8 @@ static void recycle(void (*receiver)(void *))
 	CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
-TEST_NEEDS(a_recycled_pid_after_fork, ROOT | PID_NAMESPACE) { recycle(dies_after_fork); }
-TEST_NEEDS(a_recycled_pid_after_raw_clone, ROOT | PID_NAMESPACE) { recycle(dies_after_clone); }
+TEST_NEEDS(a_recycled_pid_after_fork, ROOT | PID_NAMESPACE | NET_NAMESPACE) { recycle(dies_after_fork); }
+TEST_NEEDS(a_recycled_pid_after_raw_clone, ROOT | PID_NAMESPACE | NET_NAMESPACE) { recycle(dies_after_clone); }
 
 /* --- squatters --------------------------------------------------------------------------------- */
 static void squats(void *arg)
@@ -283,8 +284,9 @@ TEST_NEEDS(a_sender_from_an_inner_pid_namespace, ROOT | PIDFD | PID_NAMESPACE)
 	close(outer_pidfd);
 }
 
-TEST_NEEDS(a_receiver_in_an_inner_pid_namespace, ROOT | PID_NAMESPACE)
+TEST_NEEDS(a_receiver_in_an_inner_pid_namespace, ROOT | PID_NAMESPACE | NET_NAMESPACE)
 {
+	CHECK(unshare(CLONE_NEWNET) == 0); /* see above */
 	struct child receiver = in_new_pid_namespace(inner_receiver);
 	child_hear(&receiver);
 	int fd = make_memfd(8);

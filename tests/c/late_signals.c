@@ -143,3 +143,24 @@ TEST(close_gives_the_mask_back)
 	}
 	CHECK(sigaction(S, NULL, &now) == 0 && now.sa_handler == on_signal);
 }
+
+/* Blocked by the program before, so that closing does not unblock them: nothing of ours is left. */
+TEST(close_takes_back_what_is_pending)
+{
+	sigset_t set = set_of(S, SIGIO, 0);
+	struct sigaction action = {.sa_handler = on_signal};
+	target = getpid();
+	for (int handler = 0; handler < 2; handler++) {
+		if (handler)
+			CHECK(sigaction(S, &action, NULL) == 0);
+		sigprocmask(SIG_BLOCK, &set, NULL);
+		sendfd_inbox *inbox = open_inbox(S, 0);
+		from_child(1);
+		expect_number(inbox, 1);
+		for (long n = 0; n < 10; n++)
+			from_child(n);
+		CHECK(pending(S));
+		sendfd_inbox_close(inbox);
+		CHECK(!pending(S) && !pending(SIGIO));
+	}
+}

@@ -226,3 +226,40 @@ TEST_WITH(two_inboxes_of_one_thread_small_queue, 40, ROOT)
 	become(lonely_uid());
 	two_inboxes(6);
 }
+
+/* The library itself dequeues the common SIGIO for one inbox; the other's claim loop hears of it. */
+TEST_WITH(two_inboxes_one_of_them_claims, 40, ROOT)
+{
+	sigset_t set = set_of(S + 1, SIGIO, 0);
+	become(lonely_uid());
+	target = getpid();
+	for (rlim_t queue = 0; queue < 8; queue++) {
+		set_limit(RLIMIT_SIGPENDING, queue);
+		sendfd_inbox *one = open_inbox(S, 0), *two = open_inbox(S + 1, 0);
+		for (int round = 0; round < 50; round++) {
+			int fd = make_memfd(5), left = 6;
+			for (int i = 0; i < left; i++) {
+				CHECK_OK(sendfd(target, S, fd));
+				CHECK_OK(sendfd(target, S + 1, fd));
+			}
+			close(fd);
+			for (int i = 0; i < left; i++)
+				expect_number(one, 5);
+			CHECK_ERR(sendfd_recv(one, NULL, &NOW), EAGAIN);
+			while (left > 0) {
+				siginfo_t si;
+				struct timespec limit = in_ms(5000);
+				CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep with %d left, queue of %d", left,
+				      (int)queue);
+				fd = sendfd_claim(two, &si, NULL);
+				CHECK(fd >= 0 || fd == -EAGAIN, "%s", errno_name(-fd));
+				if (fd >= 0) {
+					take_number(fd, 5);
+					left--;
+				}
+			}
+		}
+		sendfd_inbox_close(one);
+		sendfd_inbox_close(two);
+	}
+}

@@ -21,9 +21,9 @@ use std::os::fd::RawFd;
 #[pyfunction]
 #[pyo3(
     signature = (
-        pid, fd, /, *more, data = Data::NONE, signal = Signo::DEFAULT, timeout = Timeout::NOW
+        pid, fd, *more, data = Data::NONE, signal = Signo::DEFAULT, timeout = Timeout::NOW
     ),
-    text_signature = "(pid, fd, /, *more, data=b'', signal=50, timeout=0)"
+    text_signature = "(pid, fd, *more, data=b'', signal=50, timeout=0)"
 )]
 #[allow(clippy::needless_pass_by_value, reason = "extracted arguments")]
 pub(crate) fn send(

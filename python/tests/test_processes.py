@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -138,6 +139,30 @@ def test_the_interpreter_ends_with_mail_pending(child: Callable[..., Child], how
     os.close(reading)
     with pytest.raises(ProcessLookupError):
         sendfd.send(receiver.pid, 0)
+
+
+BUSY = """
+import sendfd, sys, threading
+inbox = sendfd.Inbox()
+def receive():
+    while True:
+        inbox.recv().close()
+for _ in range(2):
+    threading.Thread(target=receive, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_interpreter_ends_while_threads_receive(child: Callable[..., Child]) -> None:
+    for _ in range(10):
+        receiver = child(BUSY)
+        assert receiver.said() == "ready"
+        receiver.tell()
+        with contextlib.suppress(ProcessLookupError, ConnectionRefusedError):
+            while True:
+                sendfd.send(receiver.pid, 0, timeout=None)
+        assert receiver.ends() == 0
 
 
 ECHO = """

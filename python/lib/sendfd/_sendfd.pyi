@@ -26,7 +26,6 @@ class _HasFileno(Protocol):
 def send(
     pid: int,
     fd: int | _HasFileno,
-    /,
     *more: int | _HasFileno,
     data: Buffer = b"",
     signal: int = 50,

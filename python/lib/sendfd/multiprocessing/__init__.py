@@ -20,7 +20,9 @@ Different from the standard way:
   pid namespaces and belong to the same user.
 
 As in the standard way, what was pickled and never unpickled stays open in the process that pickled
-it, until it ends or calls uninstall(). What was given to send_handle() never does.
+it, until it ends or calls uninstall(). What was given to send_handle() never does: it is in the
+destination's inbox. If the destination closes the connection without receiving what was sent, it
+may keep the descriptor until it ends or calls uninstall().
 
 The process's signal numbers 48 and 49 are used for this; no signal is ever queued.
 """

@@ -1,0 +1,136 @@
+const { EventEmitter } = require('node:events');
+const native = require('../native.js');
+const { integer, options } = require('./arguments.js');
+const { fromFailure } = require('./errors.js');
+const { Parcel } = require('./parcel.js');
+
+/** Parcels that are handed out before the event loop goes on with other things. */
+const AT_ONCE = 64;
+
+class Inbox extends EventEmitter {
+  #native;
+  /** Promises of iterators that wait for a parcel. */
+  #waiting = [];
+  /** After an error nothing is taken until somebody does something about it. */
+  #paused = false;
+
+  constructor(given) {
+    super();
+    const { signal = native.SIGNO, thread = false } = options(given);
+    const opened = native.NativeInbox.open(integer(signal, 'options.signal'), !!thread, () =>
+      this.#readable(),
+    );
+    if (!(opened instanceof native.NativeInbox)) throw fromFailure(opened);
+    this.#native = opened;
+    this.signal = signal;
+    this.on('newListener', (event) => event === 'parcel' && process.nextTick(() => this.resume()));
+    this.on('removeListener', (event) => event === 'parcel' && this.#want());
+  }
+
+  get closed() {
+    return this.#native === undefined;
+  }
+
+  /** The descriptor that polls readable while there is mail; -1 once closed. */
+  get fd() {
+    return this.#native?.fd ?? -1;
+  }
+
+  ref() {
+    this.#native?.keepAlive(true);
+    return this;
+  }
+
+  unref() {
+    this.#native?.keepAlive(false);
+    return this;
+  }
+
+  /** Goes on after an error. */
+  resume() {
+    this.#paused = false;
+    this.#want();
+    return this;
+  }
+
+  close() {
+    if (this.closed) return;
+    this.#native.close();
+    this.#native = undefined;
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+    process.nextTick(() => this.emit('close'));
+  }
+
+  [Symbol.asyncIterator]() {
+    return {
+      next: () => this.#next(),
+      return: async (value) => ({ done: true, value }),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
+  }
+
+  #next() {
+    if (this.closed) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.resume();
+    });
+  }
+
+  get #wanted() {
+    return !this.#paused && (this.#waiting.length > 0 || this.listenerCount('parcel') > 0);
+  }
+
+  #want() {
+    this.#native?.want(this.#wanted);
+  }
+
+  /** Nothing is taken that nobody wants, and one parcel is out of hands before the next is taken. */
+  #readable() {
+    for (let taken = 0; taken < AT_ONCE && this.#native && this.#wanted; taken++) {
+      const found = this.#native.recv();
+      if (found.fds) {
+        this.#deliver(new Parcel(found, () => this.#paused && this.resume()));
+      } else if (found.code === 'EAGAIN') {
+        break;
+      } else if (found.code !== 'EINTR') {
+        this.#fail(fromFailure(found));
+      }
+    }
+    this.#want();
+  }
+
+  #deliver(parcel) {
+    const first = this.#waiting.shift();
+    if (first) {
+      first.resolve({ done: false, value: parcel });
+    } else {
+      this.emit('parcel', parcel);
+    }
+  }
+
+  #fail(error) {
+    // A peer of another version has been shut out already; what else it is will not pass by itself.
+    this.#paused = error.code !== 'EPROTO';
+    const first = this.#waiting.shift();
+    if (first) {
+      first.reject(error);
+    } else {
+      this.#want();
+      this.emit('error', error);
+    }
+  }
+}
+
+if (Symbol.dispose) {
+  Inbox.prototype[Symbol.dispose] = Inbox.prototype.close;
+}
+if (Symbol.asyncDispose) {
+  Inbox.prototype[Symbol.asyncDispose] = async function () {
+    this.close();
+  };
+}
+
+module.exports = { Inbox };

@@ -1,0 +1,202 @@
+// @ts-check
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const { Worker } = require('node:worker_threads');
+const { Inbox, Parcel, send } = require('..');
+const { LIMIT, ROOT, countFds, memoryFile, run } = require('./common.js');
+
+test('events', async () => {
+  const inbox = new Inbox();
+  send(process.pid, 0, { data: 'x' });
+  const [parcel] = await once(inbox, 'parcel');
+  assert.ok(parcel instanceof Parcel);
+  parcel.close();
+  inbox.close();
+  assert.equal(inbox.closed, true);
+  assert.equal(inbox.fd, -1);
+  await once(inbox, 'close');
+  inbox.close();
+});
+
+test('nothing is taken before somebody wants it', LIMIT, async () => {
+  const inbox = new Inbox();
+  const before = countFds();
+  for (let i = 0; i < 20; i++) send(process.pid, 0, { data: String(i) });
+  const link = 1;
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+  };
+  await turns();
+  assert.equal(countFds(), before + link, 'only the connection of the sender');
+  const iterator = inbox[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  assert.equal(String(first.value.data), '0');
+  await turns();
+  assert.equal(countFds(), before + link + 2, 'the accepted connection and one descriptor');
+  first.value.close();
+  for (let i = 1; i < 20; i++) {
+    const { value } = await iterator.next();
+    assert.equal(String(value.data), String(i));
+    value.close();
+  }
+  inbox.close();
+});
+
+test('closing ends iterations, and what nobody took is released', async () => {
+  const inbox = new Inbox();
+  const iterator = inbox[Symbol.asyncIterator]();
+  const waiting = [iterator.next(), iterator.next()];
+  inbox.close();
+  assert.deepEqual(await Promise.all(waiting), Array(2).fill({ done: true, value: undefined }));
+  assert.equal((await iterator.next()).done, true);
+  assert.throws(() => send(process.pid, 0), { code: 'ECONNREFUSED' });
+});
+
+test('an exception in a listener loses nothing', LIMIT, async () => {
+  const { line, ended, pid } = run(`
+    const inbox = new sendfd.Inbox();
+    let caught = 0;
+    process.on('uncaughtException', (error) => { if (error.message !== 'on purpose') throw error; caught++; });
+    inbox.on('parcel', (parcel) => {
+      parcel.close();
+      const n = Number(parcel.data);
+      if (n === 9) { console.log('caught', caught); inbox.close(); }
+      if (n % 2) throw new Error('on purpose');
+    });
+    console.log('open');`);
+  await line();
+  for (let i = 0; i < 10; i++) send(pid, 0, { data: String(i) });
+  assert.equal(await line(), 'caught 4');
+  assert.equal(await ended, 0);
+});
+
+test('10,000 parcels in order', LIMIT, async () => {
+  const inbox = new Inbox();
+  const sender = run(
+    `(async () => { for (let i = 0; i < 10000; i++) await sendfd.sendAsync(${process.pid}, 0, { data: String(i) }); })()`,
+  );
+  let count = 0;
+  for await (const parcel of inbox) {
+    assert.equal(String(parcel.data), String(count));
+    parcel.close();
+    if (++count === 10_000) break;
+  }
+  assert.equal(await sender.ended, 0);
+  inbox.close();
+});
+
+test(
+  'an open inbox keeps the process alive; a closed or unref-ed one does not',
+  LIMIT,
+  async () => {
+    assert.equal(await run('new sendfd.Inbox().close()').ended, 0);
+    assert.equal(await run('new sendfd.Inbox().unref()').ended, 0);
+    assert.equal(await run('new sendfd.Inbox().on("parcel", () => {}).unref()').ended, 0);
+    const open = run('new sendfd.Inbox().unref().ref(); console.log("open")');
+    await open.line();
+    send(open.pid, 0);
+    assert.equal(open.child.exitCode, null);
+    open.child.kill();
+    assert.equal(await open.ended, 'SIGTERM');
+    const used = run(
+      'new sendfd.Inbox().once("parcel", function () { this.close() }); console.log("open")',
+    );
+    await used.line();
+    send(used.pid, 0);
+    assert.equal(await used.ended, 0);
+  },
+);
+
+test('a full table: the parcel is kept', LIMIT, async () => {
+  const { line, ended, pid } = run(
+    `
+    const fs = require('node:fs');
+    const inbox = new sendfd.Inbox();
+    const held = [];
+    try { for (;;) held.push(fs.openSync('/dev/null')); } catch {}
+    inbox.on('error', (error) => {
+      console.log(error.code, error.syscall);
+      for (const fd of held) fs.closeSync(fd);
+      inbox.resume();
+    });
+    inbox.on('parcel', (parcel) => { console.log(parcel.fds.length); parcel.close(); inbox.close(); });
+    fs.writeSync(1, 'full\\n');`.replace('const held', "console.log('open'); const held"),
+  );
+  assert.equal(await line(), 'open');
+  assert.equal(await line(), 'full');
+  send(pid, [0, 1, 2]);
+  assert.equal(await line(), 'EMFILE sendfd_recv');
+  assert.equal(await line(), '3');
+  assert.equal(await ended, 0);
+});
+
+test('a forgotten parcel is closed when it is collected, with a warning', LIMIT, async () => {
+  const warned = once(process, 'warning');
+  const inbox = new Inbox();
+  send(process.pid, 0);
+  await once(inbox, 'parcel');
+  inbox.close();
+  const before = countFds();
+  const gc = /** @type {() => void} */ (globalThis.gc);
+  let warning;
+  warned.then(([found]) => {
+    warning = found;
+  });
+  while (!warning) {
+    gc();
+    await new Promise(setImmediate);
+  }
+  assert.equal(warning.name, 'ResourceWarning');
+  assert.equal(countFds(), before - 1);
+});
+
+test('workers have inboxes of their own, and may be ended at any time', LIMIT, async () => {
+  const before = countFds();
+  const script = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const { Inbox } = require(${JSON.stringify(ROOT)});
+    const inbox = new Inbox({ signal: workerData });
+    inbox.on('parcel', (parcel) => { parentPort.postMessage(String(parcel.data)); parcel.close(); });
+    parentPort.postMessage('open');`;
+  for (let round = 0; round < 20; round++) {
+    const workers = [51, 52, 53].map((signal) => {
+      const worker = new Worker(script, { eval: true, workerData: signal });
+      return { signal, worker };
+    });
+    for (const { signal, worker } of workers) {
+      assert.deepEqual(await once(worker, 'message'), ['open']);
+      send(process.pid, 0, { signal, data: `to ${signal}` });
+      assert.deepEqual(await once(worker, 'message'), [`to ${signal}`]);
+    }
+    await Promise.all(workers.map(({ worker }) => worker.terminate()));
+    for (const { signal } of workers) {
+      assert.throws(() => send(process.pid, 0, { signal }), { code: 'ECONNREFUSED' });
+    }
+  }
+  assert.equal(countFds(), before);
+});
+
+test('100,000 round trips without growth', { timeout: 180_000 }, async () => {
+  const gc = /** @type {() => void} */ (globalThis.gc);
+  const inbox = new Inbox();
+  const iterator = inbox[Symbol.asyncIterator]();
+  const fd = memoryFile('x');
+  const round = async (/** @type {number} */ count) => {
+    for (let i = 0; i < count; i++) {
+      send(process.pid, fd, { data: 'some bytes' });
+      const { value } = await iterator.next();
+      value.close();
+    }
+    gc();
+    return [countFds(), process.memoryUsage().rss];
+  };
+  await round(20_000);
+  const [fds, memory] = await round(10_000);
+  const [fdsAfter, memoryAfter] = await round(100_000);
+  assert.equal(fdsAfter, fds);
+  assert.ok(memoryAfter < memory + 16 * 1024 * 1024, `${memory} -> ${memoryAfter}`);
+  require('node:fs').closeSync(fd);
+  inbox.close();
+});

@@ -1,0 +1,114 @@
+// @ts-check
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const net = require('node:net');
+const { test } = require('node:test');
+const { Inbox, send } = require('..');
+const { LIMIT, countFds, memoryFile, readAll, run } = require('./common.js');
+
+/** Sends and receives. @param {import('..').Descriptor | import('..').Descriptor[]} fds */
+async function through(fds) {
+  const inbox = new Inbox();
+  send(process.pid, fds);
+  const [parcel] = await once(inbox, 'parcel');
+  inbox.close();
+  return parcel;
+}
+
+test('take: the descriptors become the caller’s', async () => {
+  const before = countFds();
+  const file = memoryFile('one');
+  const parcel = await through([file, file]);
+  const fds = parcel.take();
+  assert.equal(fds.length, 2);
+  assert.deepEqual(parcel.fds, []);
+  parcel.close();
+  for (const fd of fds) {
+    assert.equal(readAll(fd), 'one');
+    fs.closeSync(fd);
+  }
+  fs.closeSync(file);
+  assert.throws(() => parcel.socket(), /no descriptor any more/);
+  // The link to a closed inbox is dropped at the next first contact.
+  const inbox = new Inbox({ signal: 55 });
+  send(process.pid, 0, { signal: 55 });
+  inbox.close();
+  assert.ok(countFds() <= before + 1);
+});
+
+test('streams', async () => {
+  const input = await through(fs.openSync('/proc/self/comm'));
+  let text = '';
+  for await (const chunk of input.readStream()) text += chunk;
+  assert.match(text, /node|MainThread/);
+  const path = `/dev/shm/sendfd-test-${process.pid}`;
+  const output = await through(fs.openSync(path, 'w'));
+  const stream = output.writeStream();
+  stream.end('written');
+  await once(stream, 'close');
+  assert.equal(fs.readFileSync(path, 'utf8'), 'written');
+  fs.rmSync(path);
+});
+
+test('a connection goes on in another process', LIMIT, async () => {
+  const worker = run(`
+    const inbox = new sendfd.Inbox();
+    inbox.once('parcel', (parcel) => {
+      const socket = parcel.socket();
+      socket.end('answered by ' + process.pid);
+      inbox.close();
+    });
+    console.log('open');`);
+  await worker.line();
+  const server = net.createServer((connection) => {
+    send(worker.pid, connection);
+    connection.destroy();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const client = net.connect(port, '127.0.0.1');
+  let answer = '';
+  for await (const chunk of client) answer += chunk;
+  assert.equal(answer, `answered by ${worker.pid}`);
+  assert.equal(await worker.ended, 0);
+  server.close();
+});
+
+test('a listening server goes on in another process', LIMIT, async () => {
+  const worker = run(`
+    const inbox = new sendfd.Inbox();
+    inbox.once('parcel', (parcel) => {
+      const server = parcel.server({}, (socket) => { socket.end('from ' + process.pid); server.close(); });
+      server.once('listening', () => console.log('listening'));
+      inbox.close();
+    });
+    console.log('open');`);
+  await worker.line();
+  const server = net.createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  send(worker.pid, server);
+  assert.equal(await worker.line(), 'listening');
+  server.close();
+  await once(server, 'close');
+  const client = net.connect(port, '127.0.0.1');
+  let answer = '';
+  for await (const chunk of client) answer += chunk;
+  assert.equal(answer, `from ${worker.pid}`);
+  assert.equal(await worker.ended, 0);
+});
+
+test('the sender is dead before the parcel is taken', LIMIT, async () => {
+  const inbox = new Inbox();
+  const sender = run(`sendfd.send(${process.pid}, 0, { data: 'last words' })`);
+  assert.equal(await sender.ended, 0);
+  const [parcel] = await once(inbox, 'parcel');
+  assert.equal(String(parcel.data), 'last words');
+  assert.equal(parcel.pid, sender.pid);
+  parcel.close();
+  inbox.close();
+});

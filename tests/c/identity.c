@@ -102,7 +102,7 @@ static void survivor_is_noticed(void (*receiver)(void *), bool reap)
 TEST(a_dead_receiver_with_a_forked_child) { survivor_is_noticed(dies_after_fork, true); }
 TEST(a_dead_receiver_with_a_raw_clone) { survivor_is_noticed(dies_after_clone, true); }
 TEST(a_zombie_receiver_with_a_forked_child) { survivor_is_noticed(dies_after_fork, false); }
-TEST_NEEDS(a_zombie_receiver_with_a_raw_clone, ROOT) { survivor_is_noticed(dies_after_clone, false); }
+TEST(a_zombie_receiver_with_a_raw_clone) { survivor_is_noticed(dies_after_clone, false); }
 
 /* --- a recycled pid ---------------------------------------------------------------------------- */
 static bool next_pid_will_be(pid_t pid)

@@ -88,6 +88,19 @@ const char *errno_name(int error);
 			test_fail(__FILE__, __LINE__, 0, #call " is -" #error, " returned %d (%s), errno %d (%s)", \
 				  result_, errno_name(-result_), errno_, errno_name(errno_));                 \
 	} while (0)
+/* The call gives -ETIMEDOUT after so many milliseconds: never early, and at most 50 late. A machine under
+ * load may be late by itself, so it has a few tries. */
+#define CHECK_TIMES_OUT(call, ms)                                                                             \
+	do {                                                                                                  \
+		long late_ = 0;                                                                               \
+		for (int try_ = 0; try_ == 0 || (try_ < 5 && late_ > 50); try_++) {                           \
+			long start_ = now_ms();                                                               \
+			CHECK_ERR(call, ETIMEDOUT);                                                           \
+			late_ = now_ms() - start_ - (ms);                                                     \
+			CHECK(late_ >= -1, "%ld ms early", -late_);                                           \
+		}                                                                                             \
+		CHECK(late_ <= 50, "%ld ms late", late_);                                                     \
+	} while (0)
 /* The call gives >= 0; its value is the value of the expression. */
 #define CHECK_OK(call)                                                                                        \
 	({                                                                                                    \

@@ -149,12 +149,12 @@ fn take_down_from(bells: &mut Bells, signo: i32, generation: u32) {
     let here = |hung: &Hung| hung.signo == signo && hung.generation == generation;
     let Some(index) = bells.open.iter().position(here) else { return };
     let hung = bells.open.swap_remove(index);
-    while signal::dequeue(&[signo]).is_some() {}
+    while signal::dequeue(&signal::Set::of(&[signo])).is_some() {}
     if !hung.was_blocked {
         signal::unblock(signo);
     }
     if bells.open.is_empty() {
-        while signal::dequeue(&[OVERFLOW]).is_some() {}
+        while signal::dequeue(&signal::Set::of(&[OVERFLOW])).is_some() {}
         if !bells.overflow_was_blocked {
             signal::unblock(OVERFLOW);
         }

@@ -91,7 +91,7 @@ impl Cache {
     pub(crate) fn drop_the_dead(&self) {
         for set in &self.sets {
             for place in lock(set).iter_mut() {
-                if place.as_ref().is_some_and(|(_, link)| link.has_hung_up()) {
+                if place.as_ref().is_some_and(|(_, link)| link.is_of_no_use()) {
                     *place = None;
                 }
             }

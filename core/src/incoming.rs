@@ -75,7 +75,8 @@ pub(crate) fn take(
             IoSliceMut::new(&mut unpacked.header),
             IoSliceMut::new(&mut unpacked.data[..data_room]),
         ];
-        message::peek(link, &mut parts, &mut unpacked.rights)
+        let count = if data_room == 0 { 1 } else { 2 };
+        message::peek(link, &mut parts[..count], &mut unpacked.rights)
     });
     let look = match look {
         Ok(look) => look,

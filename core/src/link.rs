@@ -2,6 +2,7 @@
 
 use crate::address;
 use crate::deadline::Deadline;
+use crate::proc;
 use crate::recipient::Recipient;
 use crate::signal::Signal;
 use crate::sys::fd::{self, Awaited, PrivateFd, poll};
@@ -23,6 +24,8 @@ const IDLE_MS: u64 = 100;
 pub(crate) struct Link {
     socket: PrivateFd,
     last_use: AtomicU64,
+    /// Of the process behind it, where the kernel gives no pidfd: id and start time.
+    process: Option<(i32, u64)>,
 }
 
 impl Link {
@@ -84,7 +87,11 @@ impl Link {
         to.prove(socket.as_fd())?;
         to.will_admit_us(socket.as_fd())?;
         socket::pass_credentials(socket.as_fd())?;
-        Ok(Link { socket, last_use: AtomicU64::new(clock::coarse_ms()) })
+        let process = match socket::peer_pidfd(socket.as_fd()) {
+            Ok(_) => None,
+            Err(_) => process_of(socket.as_fd())?,
+        };
+        Ok(Link { socket, last_use: AtomicU64::new(clock::coarse_ms()), process })
     }
 
     /// Queues one parcel, without waiting.
@@ -115,13 +122,28 @@ impl Link {
             && match socket::peer_pidfd(self.as_fd()) {
                 Ok(fd) => pidfd::is_alive(fd.as_fd()),
                 Err(Errno(libc::ESRCH)) => false,
-                // Cannot be asked: no such option here, or no descriptor left.
-                Err(_) => true,
+                Err(_) => self.process.is_none_or(
+                    |(id, at)| matches!(proc::start_time(id), Ok(now) if now == Some(at)),
+                ),
             }
     }
 
     pub(crate) fn has_hung_up(&self) -> bool {
         fd::has_hung_up(self.as_fd())
+    }
+
+    pub(crate) fn is_of_no_use(&self) -> bool {
+        self.has_hung_up() || self.was_closed_by_the_program(false)
+    }
+
+    /// For a program that closes all descriptors, ours among them: the number is left alone.
+    /// `reused`: it is known to mean something else by now.
+    pub(crate) fn was_closed_by_the_program(&self, reused: bool) -> bool {
+        let gone = reused || !fd::is_open(self.as_fd());
+        if gone {
+            self.socket.disown();
+        }
+        gone
     }
 
     /// Waits until a full inbox has room, its end has come, or the deadline has.
@@ -144,6 +166,11 @@ impl Link {
             self.last_use.store(now, Ordering::Relaxed);
         }
     }
+}
+
+fn process_of(socket: BorrowedFd<'_>) -> Result<Option<(i32, u64)>> {
+    let id = socket::peer(socket)?.pid;
+    Ok(proc::start_time(id).ok().flatten().map(|at| (id, at)))
 }
 
 impl AsFd for Link {

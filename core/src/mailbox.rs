@@ -49,6 +49,7 @@ pub(crate) struct Inner {
     generation: u32,
     /// The only thread that may use it.
     owner: Option<Owner>,
+    announcements: signal::Set,
     epoll: Arc<PrivateFd>,
     tray: Mutex<Tray>,
     closed: AtomicBool,
@@ -251,7 +252,8 @@ impl Inner {
         let owner = bell.is_some().then(Owner::this_thread);
         let tray = Tray::open(signal, &name, Arc::clone(&epoll), bell)?;
         let (tray, closed) = (Mutex::new(tray), AtomicBool::new(false));
-        Ok(Inner { signal, generation, owner, epoll, tray, closed })
+        let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
+        Ok(Inner { signal, generation, owner, announcements, epoll, tray, closed })
     }
 
     /// A thread that panics leaves nothing half done in a tray.
@@ -327,7 +329,7 @@ impl Inner {
         if self.owner.is_none() {
             return false;
         }
-        let Some(info) = signal::dequeue(&[self.signal.number(), OVERFLOW]) else { return false };
+        let Some(info) = signal::dequeue(&self.announcements) else { return false };
         self.note(tray, info);
         true
     }

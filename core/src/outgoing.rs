@@ -129,8 +129,12 @@ impl<'a> Outgoing<'a> {
         loop {
             let link = self.link(cache, key, target, signal, deadline)?;
             match link.send(header, self.data, self.fds) {
-                // Not one of the parcel's descriptors is bad, but our own: the program closed all.
-                Err(Errno(libc::EBADF)) if link.has_hung_up() => cache.remove(key, &link),
+                // Not one of the parcel's descriptors is bad, but our own.
+                Err(errno @ Errno(libc::EBADF | libc::ENOTSOCK))
+                    if link.was_closed_by_the_program(errno == Errno(libc::ENOTSOCK)) =>
+                {
+                    cache.remove(key, &link);
+                }
                 // The receiver closed its inbox or died. It, or its successor, may have a new one.
                 Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => {
                     cache.remove(key, &link);

@@ -15,12 +15,15 @@ pub(crate) fn start_time(task: impl Display) -> Result<Option<u64>> {
     Ok((!exited).then_some(start))
 }
 
-/// Whether the task has exited, and its start time: fields 3 and 22. The second is a name that may
-/// hold anything.
+/// Whether the task has exited, and its start time, of fields 3, 20 and 22. The second is a name that
+/// may hold anything.
+///
+/// KERNEL: the first thread of a process can end before the others; it shows as a zombie then.
 fn parse_stat(line: &str) -> Option<(bool, u64)> {
     let mut fields = line.rsplit_once(')')?.1.split_ascii_whitespace();
-    let exited = matches!(fields.next()?, "Z" | "X");
-    Some((exited, fields.nth(18)?.parse().ok()?))
+    let ended = matches!(fields.next()?, "Z" | "X");
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    Some((ended && threads <= 1, fields.nth(1)?.parse().ok()?))
 }
 
 /// The words of one line of `/proc/ID/status`.
@@ -82,9 +85,12 @@ mod tests {
 
     #[test]
     fn a_name_full_of_parentheses_does_not_confuse() {
-        let rest = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20";
+        let fields =
+            |threads| format!("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 {threads} 18 4242 20");
+        let rest = fields(1);
         assert_eq!(parse_stat(&format!("7 (a) Z (b)) S {rest}")), Some((false, 4242)));
         assert_eq!(parse_stat(&format!("7 (x) Z {rest}")), Some((true, 4242)));
+        assert_eq!(parse_stat(&format!("7 (x) Z {}", fields(2))), Some((false, 4242)));
         assert_eq!(parse_stat("7 (x"), None);
         assert_eq!(parse_stat("7 (x) S 1 2"), None);
     }

@@ -2,12 +2,13 @@
 
 use super::{Result, check};
 use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Room for the answers of one wait.
-#[derive(Debug)]
 pub(crate) struct Ready {
-    events: [libc::epoll_event; Ready::MOST],
+    /// The first `len` are filled.
+    events: [MaybeUninit<libc::epoll_event>; Ready::MOST],
     len: usize,
 }
 
@@ -16,13 +17,16 @@ impl Ready {
     pub(crate) const MOST: usize = 64;
 
     pub(crate) fn new() -> Ready {
-        Ready { events: [libc::epoll_event { events: 0, u64: 0 }; Ready::MOST], len: 0 }
+        Ready { events: [const { MaybeUninit::uninit() }; Ready::MOST], len: 0 }
     }
 
     /// The numbers of the descriptors that are readable or hung up.
     pub(crate) fn iter(&self) -> impl Iterator<Item = RawFd> + '_ {
         #[allow(clippy::cast_possible_truncation, reason = "it is the number that was registered")]
-        self.events[..self.len].iter().map(|event| event.u64 as RawFd)
+        self.events[..self.len].iter().map(|event| {
+            // SAFETY: among the first `len`, which the kernel has filled.
+            unsafe { event.assume_init_ref() }.u64 as RawFd
+        })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,7 +88,7 @@ pub(crate) fn wait(epoll: BorrowedFd<'_>, ready: &mut Ready, timeout_ms: c_int) 
     let found = check(unsafe {
         libc::epoll_wait(
             epoll.as_raw_fd(),
-            ready.events.as_mut_ptr(),
+            ready.events.as_mut_ptr().cast(),
             Ready::MOST as c_int,
             timeout_ms,
         )

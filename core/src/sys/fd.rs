@@ -21,6 +21,13 @@ impl PrivateFd {
     }
 }
 
+impl PrivateFd {
+    /// The program has closed this number behind our back: it is the program's now.
+    pub(crate) fn disown(&self) {
+        fork::disown(self.as_raw_fd());
+    }
+}
+
 impl AsFd for PrivateFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -115,10 +122,13 @@ pub(crate) fn poll<const N: usize>(
     Ok(polled.map(|entry| entry.revents))
 }
 
-/// Whether the other end of a socket is closed, or this one is (by a program that closes them all).
+/// Whether the other end of a socket is closed.
 pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
-    match poll([(socket, Awaited::Readable)], 0) {
-        Ok([seen]) => seen & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0,
-        Err(_) => false,
-    }
+    matches!(poll([(socket, Awaited::Readable)], 0),
+        Ok([seen]) if seen & (libc::POLLHUP | libc::POLLERR) != 0)
+}
+
+/// Whether the number is open at all.
+pub(crate) fn is_open(fd: BorrowedFd<'_>) -> bool {
+    !matches!(poll([(fd, Awaited::Readable)], 0), Ok([seen]) if seen & libc::POLLNVAL != 0)
 }

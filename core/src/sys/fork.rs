@@ -87,6 +87,13 @@ pub(super) fn discharge(fd: OwnedFd) {
     }
 }
 
+/// Leaves a number alone that has come to mean something of the program's.
+pub(super) fn disown(fd: RawFd) {
+    if let Some((word, bit)) = place(fd) {
+        OURS[word].fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
 fn place(fd: RawFd) -> Option<(usize, u64)> {
     let fd = usize::try_from(fd).ok().filter(|fd| *fd < MOST)?;
     Some((fd / 64, 1 << (fd % 64)))
@@ -194,16 +201,23 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
                 Some(held) if held.generation == generation => return &held.value,
                 _ => {}
             }
-            let new = Box::into_raw(Box::new(Held {
-                generation,
-                value: make(),
-                _inherited: AtomicPtr::new(inherited),
-            }));
-            let swap = self.0.compare_exchange(inherited, new, Ordering::AcqRel, Ordering::Acquire);
-            if swap.is_err() {
-                // SAFETY: made above and seen by nobody else.
-                drop(unsafe { Box::from_raw(new) });
-            }
+            self.replace(inherited, generation, make);
+        }
+    }
+
+    /// Out of line: every send would touch the stack that a new value takes on its way to the heap.
+    #[cold]
+    #[inline(never)]
+    fn replace(&self, inherited: *mut Held<T>, generation: u32, make: fn() -> T) {
+        let new = Box::into_raw(Box::new(Held {
+            generation,
+            value: make(),
+            _inherited: AtomicPtr::new(inherited),
+        }));
+        let swap = self.0.compare_exchange(inherited, new, Ordering::AcqRel, Ordering::Acquire);
+        if swap.is_err() {
+            // SAFETY: made above and seen by nobody else.
+            drop(unsafe { Box::from_raw(new) });
         }
     }
 }

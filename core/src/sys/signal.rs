@@ -36,6 +36,22 @@ impl SignalInfo {
     }
 }
 
+/// Signals to be dequeued; made once, for it takes a library call for each.
+#[derive(Clone, Copy)]
+pub(crate) struct Set(libc::sigset_t);
+
+impl Set {
+    pub(crate) fn of(signals: &[i32]) -> Set {
+        Set(set_of(signals))
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Set").finish_non_exhaustive()
+    }
+}
+
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     let mut set = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the pointer is to a set that the call fills.
@@ -88,11 +104,11 @@ pub(crate) fn ignore_if_default(signo: i32) -> Result<()> {
 }
 
 /// Takes the first pending signal of `signals` off the queue, without waiting.
-pub(crate) fn dequeue(signals: &[i32]) -> Option<SignalInfo> {
-    let (wanted, now) = (set_of(signals), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: a valid set and timeout; the pointer is to a struct that the call fills.
-    let signo = unsafe { libc::sigtimedwait(&raw const wanted, info.as_mut_ptr(), &raw const now) };
+    let signo = unsafe { libc::sigtimedwait(wanted, info.as_mut_ptr(), &raw const now) };
     if signo < 0 {
         return None;
     }
@@ -127,11 +143,11 @@ mod tests {
         let signo = libc::SIGRTMIN() + 9;
         assert_eq!(block(signo), Ok(false));
         assert_eq!(block(signo), Ok(true));
-        assert_eq!(dequeue(&[signo]), None);
+        assert_eq!(dequeue(&Set::of(&[signo])), None);
         ring(signo);
-        let info = dequeue(&[signo]).expect("the signal that was just queued");
+        let info = dequeue(&Set::of(&[signo])).expect("the signal that was just queued");
         assert_eq!((info.signo, info.code), (signo, libc::SI_QUEUE));
-        assert_eq!(dequeue(&[signo]), None);
+        assert_eq!(dequeue(&Set::of(&[signo])), None);
         unblock(signo);
         assert_eq!(block(signo), Ok(false));
     }

@@ -54,8 +54,8 @@ install: all  ## library, header, pkg-config file and man pages, under PREFIX (a
 header:  ## make include/sendfd.h anew from capi/src
 	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
 
-.PHONY: test test-rust test-abi test-install test-examples
-test: setup test-rust test-abi test-install test-examples  ## all tests
+.PHONY: test test-rust test-c test-abi test-install test-examples
+test: setup test-rust test-c test-abi test-install test-examples  ## all tests
 
 .PHONY: setup
 setup:
@@ -65,6 +65,8 @@ test-rust: all  ## unit and documentation tests of the core; header and symbols
 	$(CARGO_TEST) -p sendfd-core -p sendfd-capi
 	$(CARGO) test --locked -q --doc -p sendfd-core
 
+test-c: all  ## C programs against the library, also on what looks like an older kernel
+	$(CARGO_TEST) -p sendfd-tests
 
 test-abi: all  ## Rust declarations against the header
 	$(CARGO_TEST) -p sendfd-abi-tests

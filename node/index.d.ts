@@ -58,7 +58,11 @@ export interface SendfdError extends Error {
  *   ENFILE none left for the connection.
  * @throws {TypeError} ERR_INVALID_ARG_TYPE
  */
-export function send(pid: number, fd: Descriptor | Descriptor[], options?: SendOptions): void;
+export function send(
+  pid: number,
+  fd: Descriptor | readonly Descriptor[],
+  options?: SendOptions,
+): void;
 
 /**
  * The same, but waits for room in a full queue without holding up the event loop.
@@ -70,7 +74,7 @@ export function send(pid: number, fd: Descriptor | Descriptor[], options?: SendO
  */
 export function sendAsync(
   pid: number,
-  fd: Descriptor | Descriptor[],
+  fd: Descriptor | readonly Descriptor[],
   options?: SendAsyncOptions,
 ): Promise<void>;
 

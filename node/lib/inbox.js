@@ -13,6 +13,7 @@ class Inbox extends EventEmitter {
   #waiting = [];
   /** After an error nothing is taken until somebody does something about it. */
   #paused = false;
+  #roomAgain = () => this.#paused && this.resume();
 
   constructor(given) {
     super();
@@ -91,11 +92,10 @@ class Inbox extends EventEmitter {
   #readable() {
     for (let taken = 0; taken < AT_ONCE && this.#native && this.#wanted; taken++) {
       const found = this.#native.recv();
-      if (found.fds) {
-        this.#deliver(new Parcel(found, () => this.#paused && this.resume()));
-      } else if (found.code === 'EAGAIN') {
-        break;
-      } else if (found.code !== 'EINTR') {
+      if (found === null) break;
+      if (found instanceof native.NativeParcel) {
+        this.#deliver(new Parcel(found, this.#roomAgain));
+      } else {
         this.#fail(fromFailure(found));
       }
     }

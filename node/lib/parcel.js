@@ -1,41 +1,56 @@
 const fs = require('node:fs');
 const net = require('node:net');
+const { inspect } = require('node:util');
 
 /** Closes what a forgotten parcel still holds. */
-const forgotten = new FinalizationRegistry((state) => {
-  if (state.fds.length > 0) {
-    const text = `A parcel from process ${state.pid} was collected with open descriptors: ${state.fds}`;
+const forgotten = new FinalizationRegistry((parcel) => {
+  const { fds, pid } = parcel;
+  if (fds.length > 0) {
+    const text = `A parcel from process ${pid} was collected with open descriptors: ${fds}`;
     process.emitWarning(text, { type: 'ResourceWarning', code: 'SENDFD_FORGOTTEN_PARCEL' });
-    closeAll(state);
+    parcel.close();
   }
 });
 
-function closeAll(state) {
-  const { onClose } = state;
-  for (const fd of state.fds.splice(0)) fs.closeSync(fd);
-  onClose?.();
-}
-
 class Parcel {
-  #state;
+  #native;
+  #onClose;
+  #data;
 
-  constructor({ fds, data, pid, uid, gid, signo }, onClose) {
-    this.#state = { fds, pid, onClose };
-    this.data = data;
-    this.pid = pid;
-    this.uid = uid;
-    this.gid = gid;
-    this.signo = signo;
-    forgotten.register(this, this.#state, this);
+  constructor(native, onClose) {
+    this.#native = native;
+    this.#onClose = onClose;
+    forgotten.register(this, native, native);
   }
 
   get fds() {
-    return [...this.#state.fds];
+    return this.#native.fds;
+  }
+
+  get data() {
+    this.#data ??= this.#native.takeData();
+    return this.#data;
+  }
+
+  get pid() {
+    return this.#native.pid;
+  }
+
+  get uid() {
+    return this.#native.uid;
+  }
+
+  get gid() {
+    return this.#native.gid;
+  }
+
+  get signo() {
+    return this.#native.signo;
   }
 
   take() {
-    forgotten.unregister(this);
-    return this.#state.fds.splice(0);
+    forgotten.unregister(this.#native);
+    return this.#native.take();
   }
 
   socket(options) {
@@ -55,17 +70,23 @@ class Parcel {
   }
 
   close() {
-    forgotten.unregister(this);
-    closeAll(this.#state);
+    forgotten.unregister(this.#native);
+    this.#native.close();
+    this.#onClose();
   }
 
   /** Gives the first descriptor to what `make` makes; it stays here if that throws. */
   #hand(make) {
-    const { fds } = this.#state;
-    if (fds.length === 0) throw new Error('This parcel holds no descriptor any more');
-    const owner = make(fds[0]);
-    fds.shift();
+    const [fd] = this.#native.fds;
+    if (fd === undefined) throw new Error('This parcel holds no descriptor any more');
+    const owner = make(fd);
+    this.#native.takeFirst();
     return owner;
+  }
+
+  [inspect.custom](_depth, options) {
+    const { fds, data, pid, uid, gid, signo } = this;
+    return `Parcel ${inspect({ fds, data, pid, uid, gid, signo }, options)}`;
   }
 }
 

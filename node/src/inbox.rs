@@ -1,36 +1,13 @@
 //! An inbox that waits in Node's event loop.
 
 use crate::Failure;
+use crate::parcel::NativeParcel;
 use crate::uv::{Interest, Poll};
-use napi::bindgen_prelude::{Buffer, Either, Env, Function, Result};
+use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
-use sendfd_core::{Mailbox, Options, Parcel, Signal};
-use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+use sendfd_core::{Mailbox, Options, Signal};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
-
-/// A parcel; its descriptors belong to whoever gets it.
-#[napi(object)]
-pub struct Content {
-    pub fds: Vec<i32>,
-    pub data: Buffer,
-    pub pid: i32,
-    pub uid: u32,
-    pub gid: u32,
-    pub signo: i32,
-}
-
-impl From<Parcel> for Content {
-    fn from(Parcel { fds, data, info }: Parcel) -> Content {
-        Content {
-            fds: fds.into_iter().map(IntoRawFd::into_raw_fd).collect(),
-            data: data.into(),
-            pid: info.pid,
-            uid: info.uid,
-            gid: info.gid,
-            signo: info.signo,
-        }
-    }
-}
 
 #[napi]
 #[derive(Debug)]
@@ -65,14 +42,14 @@ impl NativeInbox {
         Ok(Either::A(NativeInbox { open: Some(Open { poll, mailbox }) }))
     }
 
-    /// The next parcel, if there is one; EAGAIN otherwise.
+    /// The next parcel, if there is one.
     #[napi(catch_unwind)]
-    pub fn recv(&self) -> Option<Either<Content, Failure>> {
-        let open = self.open.as_ref()?;
-        Some(match open.mailbox.recv(Some(Duration::ZERO)) {
-            Ok(parcel) => Either::A(parcel.into()),
-            Err(error) => Either::B(error.into()),
-        })
+    pub fn recv(&self) -> Option<Either<NativeParcel, Failure>> {
+        match self.open.as_ref()?.mailbox.recv(Some(Duration::ZERO)) {
+            Ok(parcel) => Some(Either::A(parcel.into())),
+            Err(error) if error.name() == "EAGAIN" => None,
+            Err(error) => Some(Either::B(error.into())),
+        }
     }
 
     #[napi(catch_unwind)]

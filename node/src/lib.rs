@@ -5,6 +5,7 @@
 #![allow(missing_docs, missing_debug_implementations, reason = "index.d.ts documents the package")]
 
 pub mod inbox;
+pub mod parcel;
 pub mod send;
 #[allow(unsafe_code, reason = "the calls to libuv and Node-API that napi does not wrap")]
 mod uv;

@@ -15,7 +15,7 @@ use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
 
 /// What to wait for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Readable,
     Writable,
@@ -48,6 +48,8 @@ unsafe extern "C" {
 pub(crate) struct Poll {
     /// Empty once the handle is being closed, by whomever.
     handle: Rc<Cell<Option<NonNull<Handle>>>>,
+    /// Starting again for the same would cost two system calls in libuv.
+    waits_for: Cell<Option<Interest>>,
 }
 
 /// What libuv's handle and the environment refer to; on the heap until the close callback.
@@ -93,7 +95,7 @@ impl Poll {
         let owner = Rc::clone(&handle.owner);
         let handle = NonNull::from(Box::leak(handle));
         owner.set(Some(handle));
-        let poll = Poll { handle: owner };
+        let poll = Poll { handle: owner, waits_for: Cell::new(None) };
         // SAFETY: leaked above; freed by the close callback alone, which cannot have run yet.
         let at = unsafe { &mut *handle.as_ptr() };
         // SAFETY: an initialized handle.
@@ -107,6 +109,9 @@ impl Poll {
     }
 
     pub(crate) fn wait_for(&self, interest: Interest) -> Result<()> {
+        if self.waits_for.replace(Some(interest)) == Some(interest) {
+            return Ok(());
+        }
         let events = match interest {
             Interest::Readable => UV_READABLE,
             Interest::Writable => UV_WRITABLE,

@@ -39,7 +39,7 @@ test('take: the descriptors become the caller’s', async () => {
 });
 
 test('streams', async () => {
-  const input = await through(fs.openSync('/proc/self/comm'));
+  const input = await through(fs.openSync('/proc/self/comm', 'r'));
   let text = '';
   for await (const chunk of input.readStream()) text += chunk;
   assert.match(text, /node|MainThread/);

@@ -156,5 +156,6 @@ test('sendAsync learns that the receiver died', LIMIT, async () => {
   fill(receiver.pid);
   const sent = sendAsync(receiver.pid, 0);
   receiver.child.kill('SIGKILL');
-  await assert.rejects(sent, { code: 'ESRCH' });
+  // The kernel closes the sockets of a process that ends before it counts as gone.
+  await assert.rejects(sent, ({ code }) => code === 'ESRCH' || code === 'ECONNREFUSED');
 });

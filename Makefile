@@ -92,11 +92,19 @@ python:  ## the Python wheel and source distribution, into build/python
 python-develop:
 	python/run develop
 
-bench demo: python-develop
+bench demo: python-develop node
 
 test: test-python
 test-python: all  ## the Python package: lints, types and tests
 	python/run test -q
+
+.PHONY: node test-node
+node:  ## the Node package, in node/
+	cd node && npm install --no-audit --no-fund && npm run build
+
+test: test-node
+test-node: all node  ## the Node package: lints, types and tests
+	cd node && npm test
 
 .PHONY: check
 check:  ## formatting, lints as errors, header current

@@ -58,26 +58,38 @@ class Inbox extends EventEmitter {
     if (this.closed) return;
     this.#native.close();
     this.#native = undefined;
-    for (const { resolve } of this.#waiting.splice(0)) resolve({ done: true, value: undefined });
+    this.#endWaiting(() => true);
     process.nextTick(() => this.emit('close'));
   }
 
   [Symbol.asyncIterator]() {
-    return {
-      next: () => this.#next(),
-      return: async (value) => ({ done: true, value }),
+    const iterator = {
+      next: () => this.#next(iterator),
+      // What it still waits for goes to others.
+      return: async (value) => {
+        this.#endWaiting((waiting) => waiting.iterator === iterator);
+        return { done: true, value };
+      },
       [Symbol.asyncIterator]() {
         return this;
       },
     };
+    return iterator;
   }
 
-  #next() {
+  #next(iterator) {
     if (this.closed) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
+      this.#waiting.push({ resolve, reject, iterator });
       this.resume();
     });
+  }
+
+  #endWaiting(which) {
+    const ended = this.#waiting.filter(which);
+    this.#waiting = this.#waiting.filter((waiting) => !which(waiting));
+    for (const { resolve } of ended) resolve({ done: true, value: undefined });
+    this.#want();
   }
 
   get #wanted() {

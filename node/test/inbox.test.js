@@ -2,6 +2,7 @@
 
 const assert = require('node:assert/strict');
 const { on, once } = require('node:events');
+const fs = require('node:fs');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const { Inbox, Parcel, send } = require('..');
@@ -51,6 +52,36 @@ test('closing ends iterations, and what nobody took is released', async () => {
   assert.deepEqual(await Promise.all(waiting), Array(2).fill({ done: true, value: undefined }));
   assert.equal((await iterator.next()).done, true);
   assert.throws(() => send(process.pid, 0), { code: 'ECONNREFUSED' });
+});
+
+test('an iterator that ends leaves the parcels to others', LIMIT, async () => {
+  const inbox = new Inbox();
+  const [first, second] = [inbox[Symbol.asyncIterator](), inbox[Symbol.asyncIterator]()];
+  const waiting = [first.next(), second.next()];
+  await first.return?.();
+  assert.equal((await waiting[0]).done, true);
+  send(process.pid, 0, { data: 'x' });
+  const { value } = await waiting[1];
+  assert.equal(String(value.data), 'x');
+  value.close();
+  inbox.close();
+});
+
+test('a worker that is ended with a parcel in its hands leaks nothing', LIMIT, async () => {
+  const worker = new Worker(
+    `const { parentPort } = require('node:worker_threads');
+    new (require(${JSON.stringify(ROOT)}).Inbox)({ signal: 54 })
+      .on('parcel', (parcel) => { globalThis.kept = parcel; parentPort.postMessage(parcel.fds); });
+    parentPort.postMessage('open');`,
+    { eval: true },
+  );
+  await once(worker, 'message');
+  send(process.pid, [0, 1, 2], { signal: 54 });
+  const [fds] = await once(worker, 'message');
+  assert.equal(fds.length, 3);
+  for (const fd of fds) fs.fstatSync(fd);
+  await worker.terminate();
+  for (const fd of fds) assert.throws(() => fs.fstatSync(fd), { code: 'EBADF' });
 });
 
 test('an exception in a listener loses nothing', LIMIT, async () => {
@@ -202,6 +233,6 @@ test('100,000 round trips without growth', { timeout: 180_000 }, async () => {
   assert.equal(after.fds, before.fds);
   assert.ok(after.used < before.used + (1 << 20), grown);
   assert.ok(after.rss < before.rss + (16 << 20), grown);
-  require('node:fs').closeSync(fd);
+  fs.closeSync(fd);
   inbox.close();
 });

@@ -5,11 +5,17 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { createInterface } = require('node:readline');
+const { after } = require('node:test');
 
 const ROOT = path.join(__dirname, '..');
 
 /** Time limit of a test that starts processes. */
 const LIMIT = { timeout: 60_000 };
+
+// What a failed test left open must not keep the others waiting.
+after(() => {
+  setTimeout(() => process.exit(1), 5000).unref();
+});
 
 /** How many descriptors this process has. */
 function countFds() {

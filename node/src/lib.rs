@@ -2,6 +2,7 @@
 //!
 //! Mechanism only. Failures are returned as values, of which `lib/errors.js` makes errors.
 #![deny(unsafe_code)]
+#![allow(clippy::must_use_candidate, clippy::missing_errors_doc, reason = "called by JavaScript")]
 #![allow(missing_docs, missing_debug_implementations, reason = "index.d.ts documents the package")]
 
 pub mod inbox;

@@ -5,6 +5,7 @@ use sendfd_abi_tests as _;
 
 mod generated {
     #![allow(
+        clippy::all,
         dead_code,
         unused,
         improper_ctypes,

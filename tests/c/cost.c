@@ -4,7 +4,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 
 /* After this long without a send a link is checked first; a machine under load may stop us that long
  * in the middle, so a burst that was not steady is tried again, a few times. */
@@ -97,46 +96,16 @@ static void traced(void *arg)
 	int fd = make_memfd(1);
 	CHECK_OK(sendfd(target, S, fd));
 	CHECK_OK(sendfd(target, S, fd));
-	CHECK(ptrace(PTRACE_TRACEME, 0, 0, 0) == 0);
-	raise(SIGSTOP);
-	syscall(SYS_getppid); /* from here */
+	be_traced();
+	mark();
 	for (int i = 0; i < BURST; i++)
 		CHECK_OK(sendfd(target, S, fd));
-	syscall(SYS_getppid); /* to here */
-}
-
-/* Counts the calls of the child between two marks; those that are no sendmsg in *ret_others. */
-static long count_calls(pid_t pid, long *ret_others)
-{
-	long sends = 0;
-	bool counting = false;
-	int status;
-	*ret_others = 0;
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK(WIFSTOPPED(status));
-	CHECK(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD) == 0);
-	for (;;) {
-		CHECK(ptrace(PTRACE_SYSCALL, pid, 0, 0) == 0);
-		CHECK(waitpid(pid, &status, 0) == pid);
-		if (!WIFSTOPPED(status))
-			break;
-		struct __ptrace_syscall_info info;
-		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) <= 0)
-			SKIP("ptrace cannot tell the call: %s", errno_name(errno));
-		if (info.op != PTRACE_SYSCALL_INFO_ENTRY)
-			continue;
-		if (info.entry.nr == SYS_getppid)
-			counting = !counting;
-		else if (counting)
-			++*(info.entry.nr == SYS_sendmsg ? &sends : ret_others);
-	}
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
-	return sends;
+	mark();
 }
 
 TEST_WITH(one_call_for_each_parcel, 60, PTRACE)
 {
-	long sends, others = 1;
+	long sends = 0, others = 1;
 	target = getpid();
 	for (int attempt = 0; attempt < ATTEMPTS && others; attempt++) {
 		sendfd_inbox *inbox = open_inbox(S, 0);
@@ -146,7 +115,7 @@ TEST_WITH(one_call_for_each_parcel, 60, PTRACE)
 			traced(NULL);
 			_exit(0);
 		}
-		sends = count_calls(pid, &others);
+		sends = trace_calls(pid, SYS_sendmsg, &others);
 		CHECK_EQ(drain(inbox), BURST + 2);
 		sendfd_inbox_close(inbox);
 	}

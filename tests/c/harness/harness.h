@@ -129,6 +129,12 @@ long parent_hear(void);
 /* Wait for a pid that is not a struct child; true when it exited with 0. */
 bool exited_well(pid_t pid);
 
+/* --- what a child costs ----------------------------------------------------------------------- */
+void be_traced(void); /* in the child: stops until the parent traces it */
+void mark(void);      /* the calls between two marks count */
+/* Until the child ends, with 0: how often it made this call, and in *ret_others how many others. */
+long trace_calls(pid_t pid, long number, long *ret_others);
+
 /* --- threads ---------------------------------------------------------------------------------- */
 pthread_t thread_start(void *(*run)(void *), void *arg);
 void thread_join(pthread_t thread);

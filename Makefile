@@ -98,13 +98,20 @@ test: test-python
 test-python: all  ## the Python package: lints, types and tests
 	python/run test -q
 
-.PHONY: node test-node
+.PHONY: node test-node test-matrix test-readme
 node:  ## the Node package, in node/
 	cd node && npm install --no-audit --no-fund && npm run build
 
 test: test-node
 test-node: all node  ## the Node package: lints, types and tests
 	cd node && npm test
+
+test: test-matrix test-readme
+test-matrix: all python-develop node  ## every language sends to every other one
+	tests/matrix/run
+
+test-readme: all python-develop node  ## the README's examples, every sender with every receiver
+	tests/readme/run
 
 .PHONY: check
 check:  ## formatting, lints as errors, header current

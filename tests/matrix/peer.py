@@ -1,0 +1,47 @@
+"""The contract of the matrix in Python; see run."""
+
+import errno
+import os
+import sys
+
+import sendfd
+
+
+def count_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def send(pid: int, signo: int, nfds: int, length: int, count: int) -> None:
+    fds = []
+    for index in range(nfds):
+        fds.append(os.memfd_create("matrix"))
+        os.write(fds[-1], f"{index}-of-{os.getpid()}".encode())
+    rest = bytes(i % 256 for i in range(length))[8:]
+    for index in range(count):
+        data = f"{index:08}".encode()[:length] + rest
+        sendfd.send(pid, *fds, data=data, signal=signo, timeout=20)
+    print("sent", os.getpid())
+
+
+def take(inbox: sendfd.Inbox) -> str:
+    with inbox.recv(timeout=20) as parcel:
+        texts = [os.pread(fd, 64, 0).decode() for fd in parcel.fds]
+        head = f"{parcel.pid} {parcel.uid} {parcel.gid} {parcel.signo} -{parcel.data.hex()}"
+        return " ".join([head, *texts])
+
+
+def receive(signo: int) -> None:
+    before = count_fds()
+    with sendfd.Inbox(signo) as inbox:
+        print("open", os.getpid(), flush=True)
+        for line in sys.stdin:
+            for _ in range(int(line)):
+                print(take(inbox))
+            sys.stdout.flush()
+    print("closed", count_fds() - before)
+
+
+try:
+    {"send": send, "receive": receive}[sys.argv[1]](*map(int, sys.argv[2:]))
+except OSError as error:
+    print("error", errno.errorcode[error.errno or 0], error)

@@ -14,13 +14,12 @@ const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let number = |index: usize| args[index].parse::<i32>();
-    let done = match args[1].as_str() {
-        "receive" => receive(number(2)?),
-        _ => {
-            let files = files(usize::try_from(number(4)?)?)?;
-            let len = usize::try_from(number(5)?)?;
-            send(number(2)?, number(3)?, &files, len, number(6)?)
-        }
+    let done = if args[1] == "receive" {
+        receive(number(2)?)
+    } else {
+        let files = files(usize::try_from(number(4)?)?)?;
+        let len = usize::try_from(number(5)?)?;
+        send(number(2)?, number(3)?, &files, len, number(6)?)
     };
     match done {
         Ok(text) => println!("{text}"),

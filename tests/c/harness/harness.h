@@ -48,6 +48,8 @@ enum need {
 	IO_URING = 16,
 	SECCOMP = 32,
 	PTRACE = 64,
+	USER_NAMESPACE = 128,
+	LANDLOCK_SCOPES = 256,
 };
 void test_register(const char *name, void (*run)(void), unsigned seconds, unsigned needs);
 const char *what_is_missing(unsigned needs); /* NULL: nothing */
@@ -188,4 +190,7 @@ bool pending(int sig);
 uint64_t mask_now(void); /* this thread's blocked signals, bit 0 is signal 1 */
 sigset_t set_of(int sig, ...); /* ends with 0 */
 void refuse_call(long number, int error); /* from now on this call gives error (seccomp) */
+enum scope { ABSTRACT_SOCKETS = 1, SIGNALS = 2 };
+bool landlock_scope(uint64_t scopes); /* nothing outside is reached from now on */
+void be_contained(void); /* no_new_privs, and the calls that containers have by default (seccomp) */
 #endif

@@ -118,6 +118,10 @@ static bool is_met(enum need need)
 		       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 	case PTRACE:
 		return ptrace(PTRACE_TRACEME, 0, 0, 0) == 0;
+	case USER_NAMESPACE:
+		return unshare(CLONE_NEWUSER) == 0;
+	case LANDLOCK_SCOPES:
+		return landlock_scope(ABSTRACT_SOCKETS | SIGNALS);
 	}
 	return false;
 }
@@ -127,7 +131,9 @@ const char *what_is_missing(unsigned needs)
 	static const char *const reasons[] = {"needs root, to become other users", "needs pidfd_open",
 					      "needs a pid namespace of its own",
 					      "needs a network namespace of its own", "needs io_uring",
-					      "needs seccomp filters", "needs ptrace"};
+					      "needs seccomp filters", "needs ptrace",
+					      "needs a user namespace of its own",
+					      "needs Landlock with scopes (Linux 6.12)"};
 	for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
 		if (!(needs & 1u << i))
 			continue;

@@ -131,3 +131,47 @@ TEST(the_process_of_threads_and_children)
 	child_join(&sender);
 	sendfd_inbox_close(inbox);
 }
+
+static char name[64];
+
+static void lies_about_itself(void *arg)
+{
+	(void)arg;
+	union {
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	memset(&control, 0, sizeof control);
+	struct wire wire = WIRE(1, 0);
+	struct iovec part = {&wire, sizeof wire};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct ucred other = {getppid(), 4711, 4712};
+	int fd = 2, link = raw_connect(name);
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	*head = (struct cmsghdr){CMSG_LEN(sizeof other), SOL_SOCKET, SCM_CREDENTIALS};
+	memcpy(CMSG_DATA(head), &other, sizeof other);
+	head = CMSG_NXTHDR(&message, head);
+	*head = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+	memcpy(CMSG_DATA(head), &fd, sizeof fd);
+	CHECK(sendmsg(link, &message, MSG_NOSIGNAL) == sizeof wire);
+	parent_tell(0);
+	parent_hear();
+}
+
+/* The kernel lets root name other credentials than its own: a parcel from root is root's word. */
+TEST_NEEDS(root_can_lie_about_itself, ROOT)
+{
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	inbox_name(getpid(), S, name, sizeof name);
+	struct child root = fork_child(lies_about_itself, NULL);
+	child_hear(&root);
+	sendfd_info info;
+	close(recv_soon(inbox, &info));
+	CHECK_EQ(info.pid, getpid());
+	CHECK_EQ(info.uid, 4711);
+	CHECK_EQ(info.gid, 4712);
+	child_tell(&root, 0);
+	child_join(&root);
+	sendfd_inbox_close(inbox);
+}

@@ -54,8 +54,8 @@ install: all  ## library, header, pkg-config file and man pages, under PREFIX (a
 header:  ## make include/sendfd.h anew from capi/src
 	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
 
-.PHONY: test test-rust test-c test-abi test-install test-examples test-security
-test: setup test-rust test-c test-abi test-install test-examples test-security  ## all tests
+.PHONY: test test-rust test-c test-abi test-install test-examples test-refusal test-security
+test: setup test-rust test-c test-abi test-install test-examples test-refusal test-security  ## all tests
 
 .PHONY: setup
 setup:
@@ -76,6 +76,9 @@ test-install: all  ## a program built against the installed library
 
 test-examples: all  ## the examples in C against the installed library
 	tests/examples/run
+
+test-refusal: all  ## every system call refused with every error
+	tests/refusal/run
 
 test-security:  ## SECURITY.md and docs/namespaces.md name a test for each statement
 	tests/security/run

@@ -188,7 +188,8 @@ const char *sendfd_version(void);
  * -EINVAL           sig not real-time, unknown flags, or NULL;
  * -EADDRINUSE       there is an inbox for sig already, or another user squats on its name;
  * -EMFILE, -ENFILE  no descriptors left (it takes three, and one per sender);
- * -ENOMEM           no memory.
+ * -ENOMEM, -ENOBUFS no memory;
+ * -ENOSPC           /proc/sys/fs/epoll/max_user_watches is reached.
  */
 int sendfd_inbox_open(int sig,
                       unsigned int flags,
@@ -238,7 +239,8 @@ int sendfd_inbox_fileno(const struct sendfd_inbox *inbox);
  * -EPERM      opened by another thread, or before a fork;
  * -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
  * -EINVAL     NULL, or a bad timeout;
- * -ENOMEM     no memory.
+ * -ENOMEM, -ENOBUFS  no memory;
+ * -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached.
  */
 int sendfd_recv(struct sendfd_inbox *inbox,
                 struct sendfd_info *ret_info,

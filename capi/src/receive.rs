@@ -67,7 +67,8 @@ impl From<Info> for sendfd_info {
 /// -EINVAL           sig not real-time, unknown flags, or NULL;
 /// -EADDRINUSE       there is an inbox for sig already, or another user squats on its name;
 /// -EMFILE, -ENFILE  no descriptors left (it takes three, and one per sender);
-/// -ENOMEM           no memory.
+/// -ENOMEM, -ENOBUFS no memory;
+/// -ENOSPC           /proc/sys/fs/epoll/max_user_watches is reached.
 ///
 /// # Safety
 /// `ret_inbox` is valid for writing, or NULL.
@@ -150,7 +151,8 @@ pub unsafe extern "C" fn sendfd_inbox_fileno(inbox: *const sendfd_inbox) -> c_in
 /// -EPERM      opened by another thread, or before a fork;
 /// -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
 /// -EINVAL     NULL, or a bad timeout;
-/// -ENOMEM     no memory.
+/// -ENOMEM, -ENOBUFS  no memory;
+/// -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached.
 ///
 /// # Safety
 /// `inbox` is open, the other pointers are valid, or they are NULL.

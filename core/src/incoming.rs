@@ -122,7 +122,7 @@ pub(crate) fn take(
 /// KERNEL: one ECONNRESET may stand in front of messages that are still queued.
 fn once_more<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
     match call() {
-        Err(Errno(libc::ECONNRESET)) => call(),
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) => call(),
         result => result,
     }
 }

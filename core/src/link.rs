@@ -99,7 +99,12 @@ impl Link {
         let header = header.encode();
         let mut parts = [IoSlice::new(&header), IoSlice::new(data)];
         let parts = if data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
-        message::send(self.socket.as_fd(), parts, fds).map(drop)
+        loop {
+            match message::send(self.socket.as_fd(), parts, fds) {
+                Err(Errno(libc::EINTR)) => {}
+                sent => return sent.map(drop),
+            }
+        }
     }
 
     /// Whether there is no reason to doubt that the receiver lives.

@@ -63,7 +63,8 @@ impl Mailbox {
     ///
     /// # Errors
     /// `EADDRINUSE` this task has one for that number already, or another user sits on its name;
-    /// `EMFILE`, `ENFILE` no descriptor left (four are needed); `ENOMEM`, `ENOBUFS`.
+    /// `EMFILE`, `ENFILE` no descriptor left (four are needed); `ENOMEM`, `ENOBUFS`;
+    /// `ENOSPC` `/proc/sys/fs/epoll/max_user_watches` is reached.
     pub fn open(signal: Signal, options: Options) -> Result<Mailbox> {
         let Options { thread, signals } = options;
         let call = Call::Open { signo: signal.number(), thread, signals };
@@ -77,7 +78,8 @@ impl Mailbox {
     /// # Errors
     /// `EAGAIN`, `ETIMEDOUT` nothing came (in time); `EMFILE` no room for its descriptors: it is
     /// kept; `EINTR` a signal handler ran; `EPROTO` a peer speaks another protocol version and was
-    /// shut out; `EPERM` opened by another thread, or before a fork; `EBADF` shut down; `ENOMEM`.
+    /// shut out; `EPERM` opened by another thread, or before a fork; `EBADF` shut down; `ENOMEM`,
+    /// `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
         self.receive(ANY, timeout, unpack)
     }

@@ -45,7 +45,9 @@ pub(crate) struct Tray {
     /// Given up to accept one more link when the table is full.
     reserve: Option<PrivateFd>,
     links: HashMap<RawFd, Link, Direct>,
-    /// Accepted, but not yet watched: the kernel refused for the moment.
+    /// Accepted, but the kernel has not told yet whose it is.
+    newcomer: Option<PrivateFd>,
+    /// Admitted, but not yet watched: the kernel refused for the moment.
     unready: Vec<RawFd>,
     due: VecDeque<Due>,
     /// There may be more than the last look has shown.
@@ -81,6 +83,7 @@ impl Tray {
             listener: Some(listener),
             reserve: Some(reserve),
             links: HashMap::default(),
+            newcomer: None,
             unready: Vec::new(),
             due: VecDeque::new(),
             look_again: false,
@@ -124,6 +127,9 @@ impl Tray {
     /// Takes the next parcel, if there is any.
     pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
         self.watch_the_unready();
+        if self.newcomer.is_some() {
+            self.accept();
+        }
         if self.due.is_empty() && self.look_again {
             self.look_again = false;
             self.look();
@@ -166,7 +172,10 @@ impl Tray {
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
     pub(crate) fn ring_if_mail_is_left(&mut self) {
-        let left = self.look_again || !self.due.is_empty() || !self.unready.is_empty();
+        let left = self.look_again
+            || !self.due.is_empty()
+            || !self.unready.is_empty()
+            || self.newcomer.is_some();
         if let Some(bell) = self.bell.as_mut().filter(|_| left) {
             bell.ring();
         }
@@ -194,6 +203,7 @@ impl Tray {
         for link in links {
             self.close_link(link);
         }
+        self.newcomer = None;
         self.stop_listening();
         if let Some(listener) = self.listener.take() {
             socket::disarm(listener.as_fd());
@@ -254,7 +264,7 @@ impl Tray {
     fn accept(&mut self) {
         for _ in 0..Ready::MOST {
             match self.accept_one() {
-                Ok(()) | Err(Errno(libc::ECONNABORTED)) => {}
+                Ok(()) | Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
                 Err(Errno(libc::EAGAIN)) => return,
                 Err(errno) => return self.postpone(errno),
             }
@@ -263,6 +273,30 @@ impl Tray {
     }
 
     fn accept_one(&mut self) -> Result<()> {
+        let socket = match self.newcomer.take() {
+            Some(socket) => socket,
+            None => self.accept_socket()?,
+        };
+        // Looked at before any message is: whoever may not signal us is shut out, and what it sent
+        // is released without ever entering our table.
+        let us = ids::uids();
+        let them = match socket::peer(socket.as_fd()) {
+            Ok(peer) => peer.effective_uid,
+            Err(errno) => {
+                self.newcomer = Some(socket);
+                return Err(errno);
+            }
+        };
+        if them == 0 || them == us.real || them == us.saved {
+            let fd = socket.as_raw_fd();
+            self.links.insert(fd, Link { socket, due: false });
+            self.unready.push(fd);
+            self.watch_the_unready();
+        }
+        Ok(())
+    }
+
+    fn accept_socket(&mut self) -> Result<PrivateFd> {
         let Some(listener) = &self.listener else { return Err(Errno(libc::EAGAIN)) };
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
         let socket = match accept() {
@@ -274,17 +308,7 @@ impl Tray {
             // Without one, the next link has to wait until there is room in the table.
             self.reserve = PrivateFd::new_out_of_the_way(placeholder).ok();
         }
-        // Looked at before any message is: whoever may not signal us is shut out, and what it sent
-        // is released without ever entering our table.
-        let us = ids::uids();
-        let them = socket::peer(socket.as_fd())?.effective_uid;
-        if them == 0 || them == us.real || them == us.saved {
-            let fd = socket.as_raw_fd();
-            self.links.insert(fd, Link { socket, due: false });
-            self.unready.push(fd);
-            self.watch_the_unready();
-        }
-        Ok(())
+        Ok(socket)
     }
 
     fn watch_the_unready(&mut self) {

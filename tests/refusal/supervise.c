@@ -17,7 +17,11 @@ int calls_made[CALLS];
 bool was_refused;
 
 static atomic_bool armed;
-static atomic_int listener = -1;
+static atomic_int listener = -1, worker_id;
+
+/* a number of its own for what can fail in other ways */
+#define PEERPIDFD (CALLS - 1)
+#define SO_PEERPIDFD 77
 
 #define ERRORS(...) (const int[]){__VA_ARGS__, EPERM, ENOSYS, 0}
 #define CALL(name, ...) [SYS_##name] = {#name, ERRORS(__VA_ARGS__)}
@@ -32,8 +36,9 @@ static const struct {
 	CALL(bind, EADDRINUSE, ENOMEM, EACCES),
 	CALL(listen, EADDRINUSE),
 	CALL(accept4, EMFILE, ENFILE, ENOMEM, ENOBUFS, ECONNABORTED, EINTR, EAGAIN),
-	CALL(setsockopt, ENOMEM, EINVAL, ENOPROTOOPT),
-	CALL(getsockopt, ENOPROTOOPT, EMFILE, ENFILE, ENOMEM, ESRCH, ENODATA, EINVAL),
+	CALL(setsockopt, ENOMEM),
+	CALL(getsockopt, ENOMEM),
+	[PEERPIDFD] = {"getsockopt/PEERPIDFD", ERRORS(ENOPROTOOPT, EMFILE, ENFILE, ENOMEM, ESRCH, ENODATA, EINVAL)},
 	CALL(shutdown, ENOTCONN),
 	CALL(pidfd_open, EMFILE, ENFILE, ENOMEM, ESRCH, EINVAL),
 	CALL(pidfd_send_signal, ESRCH, EINVAL),
@@ -44,7 +49,7 @@ static const struct {
 	CALL(fstat, ENOMEM),
 	CALL(newfstatat, ENOMEM),
 	CALL(statx, ENOMEM),
-	CALL(fstatfs, ENOMEM, EINTR),
+	CALL(fstatfs, ENOMEM),
 	CALL(openat, EMFILE, ENFILE, ENOENT, EACCES, ENOMEM, EINTR),
 	CALL(read, EINTR, ESRCH, EIO),
 	CALL(readlink, ENOENT, EACCES),
@@ -89,6 +94,7 @@ static void install_filter(void)
 static void *worker(void *arg)
 {
 	void (*work)(void) = *(void (**)(void))arg;
+	worker_id = (int)syscall(SYS_gettid);
 	install_filter();
 	work();
 	return NULL;
@@ -110,9 +116,11 @@ static void answer(int fd, const struct refusal *refusal)
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
 		return; /* the thread was interrupted, and asks again */
 	struct seccomp_notif_resp response = {.id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-	if (armed && is_the_librarys(&call.data)) {
-		int use = ++calls_made[call.data.nr];
-		if (refusal->error && call.data.nr == refusal->number && (!refusal->use || use == refusal->use)) {
+	int number = call.data.nr == SYS_getsockopt && call.data.args[2] == SO_PEERPIDFD ? PEERPIDFD : call.data.nr;
+	/* not those of a peer, which has inherited the filter */
+	if (armed && (int)call.pid == worker_id && is_the_librarys(&call.data)) {
+		int use = ++calls_made[number];
+		if (refusal->error && number == refusal->number && (!refusal->use || use == refusal->use)) {
 			/* KERNEL: close() lets go of the number whatever it says. */
 			if (call.data.nr == SYS_close)
 				close((int)call.data.args[0]);

@@ -6,11 +6,13 @@
 #include <sys/prctl.h>
 
 #define SENDER (-1) /* the receiver sees the sender's pid */
-#define MINE ((uid_t)-1)
+#define MINE ((uid_t)-1) /* the test's own user */
+#define PLAIN ((uid_t)-2)
 
 struct side {
 	void (*enter)(void); /* what the process does before it opens or sends */
-	bool inner;          /* a child does it, in the pid namespace that was entered */
+	bool inner;          /* a child does it, in the namespace that was entered */
+	void (*then)(void);  /* after it has opened; between a first send and the one that counts */
 };
 
 struct cell {
@@ -23,14 +25,18 @@ struct cell {
 
 static const struct cell *cell;
 static unsigned flags;
-static uid_t user; /* lonely */
+static uid_t user; /* lonely, where this test can become another */
 static pid_t target;
 static int target_pidfd;
 
 static void opens_and_receives(void)
 {
 	sendfd_inbox *inbox = open_inbox(S, flags);
+	if (cell->receiver.then)
+		cell->receiver.then();
 	parent_tell(0);
+	if (cell->sender.then)
+		expect_number(inbox, 7);
 	if (parent_hear()) {
 		sendfd_info info;
 		take_number(recv_soon(inbox, &info), 8);
@@ -41,12 +47,21 @@ static void opens_and_receives(void)
 	sendfd_inbox_close(inbox);
 }
 
-static void sends(void)
+static int send_number(long number)
 {
-	int fd = make_memfd(8);
+	int fd = make_memfd(number);
 	int result = cell->by_pidfd ? sendfd_pidfd(target_pidfd, S, fd) : sendfd(target, S, fd);
 	close(fd);
-	parent_tell(result);
+	return result;
+}
+
+static void sends(void)
+{
+	if (cell->sender.then) {
+		CHECK_OK(send_number(7));
+		cell->sender.then();
+	}
+	parent_tell(send_number(8));
 }
 
 static void play(const struct side *side, void (*part)(void))
@@ -91,7 +106,7 @@ static void sender(void *arg)
 static void check_cell(const struct cell *this)
 {
 	cell = this;
-	user = lonely_uid();
+	user = getuid() == 0 ? lonely_uid() : getuid();
 	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		struct child to = fork_child(receiver, NULL);
 		target = (pid_t)child_hear(&to);
@@ -105,7 +120,8 @@ static void check_cell(const struct cell *this)
 		child_tell(&to, result == 0);
 		if (result == 0) {
 			CHECK_EQ(child_hear(&to), cell->pid == SENDER ? pid : cell->pid);
-			CHECK_EQ((uid_t)child_hear(&to), cell->uid == MINE ? user : cell->uid);
+			uid_t uid = cell->uid == MINE ? getuid() : cell->uid == PLAIN ? user : cell->uid;
+			CHECK_EQ((uid_t)child_hear(&to), uid);
 		}
 		child_join(&to);
 		if (target_pidfd >= 0)
@@ -113,9 +129,10 @@ static void check_cell(const struct cell *this)
 	}
 }
 
-#define AS_IS {NULL, false}
-#define IN(enter) {enter, false}
-#define INNER(enter) {enter, true}
+#define AS_IS {NULL, false, NULL}
+#define IN(enter) {enter, false, NULL}
+#define INNER(enter) {enter, true, NULL}
+#define THEN(enter, then) {enter, false, then}
 #define CELL(name, needs, ...)                                                                                \
 	TEST_NEEDS(name, needs)                                                                               \
 	{                                                                                                     \
@@ -126,20 +143,29 @@ static void check_cell(const struct cell *this)
 /* --- users ----------------------------------------------------------------------------------------- */
 static void plain(void)
 {
-	become(user);
+	if (getuid() != user)
+		become(user);
 	/* as a process that always had this user */
 	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
 }
 static void another(void) { become(user + 1000000); }
 
-CELL(same_user, ROOT, IN(plain), IN(plain), .pid = SENDER, .uid = MINE)
+static void undumpable(void)
+{
+	plain();
+	CHECK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0);
+}
+
+CELL(same_user, 0, IN(plain), IN(plain), .pid = SENDER, .uid = PLAIN)
 CELL(other_user, ROOT, IN(plain), IN(another), .error = EPERM)
 CELL(root_to_user, ROOT, IN(plain), AS_IS, .pid = SENDER, .uid = 0)
 CELL(user_to_root, ROOT, AS_IS, IN(plain), .error = EPERM)
+CELL(from_undumpable, 0, IN(plain), IN(undumpable), .pid = SENDER, .uid = PLAIN)
+CELL(to_undumpable, 0, IN(undumpable), IN(plain), .pid = SENDER, .uid = PLAIN)
 
 /* --- pid namespaces ---------------------------------------------------------------------------------- */
 static void new_pids(void) { CHECK(unshare(CLONE_NEWPID) == 0); }
-#define PIDS ROOT | PIDFD | PID_NAMESPACE
+#define PIDS ROOT | PIDFS | PID_NAMESPACE
 
 CELL(to_a_child_pid_namespace, PIDS, INNER(new_pids), AS_IS, .pid = 0, .uid = 0)
 CELL(from_a_child_pid_namespace, PIDS, AS_IS, INNER(new_pids), .by_pidfd = true, .pid = SENDER, .uid = 0)
@@ -163,16 +189,31 @@ static void new_users(void)
 	CHECK(getuid() == 0);
 }
 
-CELL(from_a_user_namespace, ROOT | USER_NAMESPACE, IN(plain), IN(new_users), .pid = SENDER, .uid = MINE)
-CELL(to_a_user_namespace, ROOT | USER_NAMESPACE, IN(new_users), IN(plain), .pid = SENDER, .uid = 0)
+CELL(from_a_user_namespace, USER_NAMESPACE, IN(plain), IN(new_users), .pid = SENDER, .uid = PLAIN)
+CELL(to_a_user_namespace, USER_NAMESPACE, IN(new_users), IN(plain), .pid = SENDER, .uid = 0)
 CELL(root_of_a_user_namespace_to_other_user, ROOT | USER_NAMESPACE, IN(another), IN(new_users), .error = EPERM)
 CELL(root_to_a_user_namespace_without_root, ROOT | USER_NAMESPACE, IN(new_users), AS_IS, .error = EPERM)
+
+/* --- time namespaces --------------------------------------------------------------------------------- */
+static void new_times(void)
+{
+	CHECK(unshare(CLONE_NEWTIME) == 0);
+	int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && write(fd, "boottime 86400 0", 16) == 16);
+	close(fd);
+}
+
+CELL(from_another_time_namespace, ROOT | PIDFS | TIME_NAMESPACE, AS_IS, INNER(new_times), .pid = SENDER, .uid = 0)
+CELL(to_another_time_namespace, ROOT | PIDFS | TIME_NAMESPACE, INNER(new_times), AS_IS, .pid = SENDER, .uid = 0)
 
 /* --- network namespaces -------------------------------------------------------------------------------- */
 static void new_network(void) { CHECK(unshare(CLONE_NEWNET) == 0); }
 
 CELL(from_another_network_namespace, ROOT | NET_NAMESPACE, AS_IS, IN(new_network), .error = ECONNREFUSED)
 CELL(to_another_network_namespace, ROOT | NET_NAMESPACE, IN(new_network), AS_IS, .error = ECONNREFUSED)
+/* Sockets stay in the namespace where they were made. */
+CELL(to_a_network_left_after_opening, ROOT | NET_NAMESPACE, THEN(NULL, new_network), AS_IS, .pid = SENDER, .uid = 0)
+CELL(from_a_network_left_after_a_send, ROOT | NET_NAMESPACE, AS_IS, THEN(NULL, new_network), .pid = SENDER, .uid = 0)
 
 /* --- mount namespaces, /proc --------------------------------------------------------------------------- */
 static void new_mounts(void)
@@ -198,28 +239,47 @@ static void no_proc(void)
 #define MOUNTS ROOT | PID_NAMESPACE
 CELL(from_another_mount_namespace, MOUNTS, AS_IS, IN(new_mounts), .pid = SENDER, .uid = 0)
 CELL(to_another_mount_namespace, MOUNTS, IN(new_mounts), AS_IS, .pid = SENDER, .uid = 0)
-CELL(from_hidepid, MOUNTS, IN(plain), IN(hidden_pids), .pid = SENDER, .uid = MINE)
-CELL(to_hidepid, MOUNTS, IN(hidden_pids), IN(plain), .pid = SENDER, .uid = MINE)
+CELL(from_hidepid, MOUNTS, IN(plain), IN(hidden_pids), .pid = SENDER, .uid = PLAIN)
+CELL(to_hidepid, MOUNTS, IN(hidden_pids), IN(plain), .pid = SENDER, .uid = PLAIN)
 CELL(root_to_hidepid, MOUNTS, IN(hidden_pids), AS_IS, .pid = SENDER, .uid = 0)
-CELL(from_without_proc, MOUNTS | PIDFD, AS_IS, IN(no_proc), .pid = SENDER, .uid = 0)
-CELL(to_without_proc, MOUNTS | PIDFD, IN(no_proc), AS_IS, .pid = SENDER, .uid = 0)
+CELL(from_without_proc, MOUNTS | PIDFS, AS_IS, IN(no_proc), .pid = SENDER, .uid = 0)
+CELL(to_without_proc, MOUNTS | PIDFS, IN(no_proc), AS_IS, .pid = SENDER, .uid = 0)
 
 /* --- sandboxes ----------------------------------------------------------------------------------------- */
 static void no_sockets(void) { CHECK(landlock_scope(ABSTRACT_SOCKETS)); }
 static void no_signals(void) { CHECK(landlock_scope(SIGNALS)); }
 
 CELL(from_a_landlock_socket_scope, LANDLOCK_SCOPES, AS_IS, IN(no_sockets), .error = EPERM)
-CELL(to_a_landlock_socket_scope, LANDLOCK_SCOPES | ROOT, IN(no_sockets), AS_IS, .pid = SENDER, .uid = 0)
+CELL(to_a_landlock_socket_scope, LANDLOCK_SCOPES, IN(no_sockets), AS_IS, .pid = SENDER, .uid = MINE)
 CELL(from_a_landlock_signal_scope, LANDLOCK_SCOPES, AS_IS, IN(no_signals), .error = EPERM)
-CELL(to_a_landlock_signal_scope, LANDLOCK_SCOPES | ROOT, IN(no_signals), AS_IS, .pid = SENDER, .uid = 0)
+CELL(to_a_landlock_signal_scope, LANDLOCK_SCOPES, IN(no_signals), AS_IS, .pid = SENDER, .uid = MINE)
 
-TEST_NEEDS(within_one_landlock_scope, LANDLOCK_SCOPES | ROOT)
+TEST_NEEDS(within_one_landlock_scope, LANDLOCK_SCOPES)
 {
-	static const struct cell this = {.pid = SENDER, .uid = 0};
+	static const struct cell this = {.pid = SENDER, .uid = MINE};
 	CHECK(landlock_scope(ABSTRACT_SOCKETS | SIGNALS));
 	check_cell(&this);
 }
 
-CELL(from_a_container_filter, SECCOMP | ROOT, AS_IS, IN(be_contained), .pid = SENDER, .uid = 0)
-CELL(to_a_container_filter, SECCOMP | ROOT, IN(be_contained), AS_IS, .pid = SENDER, .uid = 0)
-CELL(between_container_filters, SECCOMP | ROOT, IN(be_contained), IN(be_contained), .pid = SENDER, .uid = 0)
+CELL(from_a_container_filter, SECCOMP, AS_IS, IN(be_contained), .pid = SENDER, .uid = MINE)
+CELL(to_a_container_filter, SECCOMP, IN(be_contained), AS_IS, .pid = SENDER, .uid = MINE)
+CELL(between_container_filters, SECCOMP, IN(be_contained), IN(be_contained), .pid = SENDER, .uid = MINE)
+
+static void be_contained_as_before_pidfds(void)
+{
+	be_contained();
+	refuse_call(SYS_pidfd_open, EPERM);
+	refuse_call(SYS_pidfd_send_signal, EPERM);
+	refuse_call(SYS_close_range, EPERM);
+}
+
+CELL(from_an_old_container_filter, SECCOMP | PIDFS, AS_IS, IN(be_contained_as_before_pidfds), .error = ECONNREFUSED)
+CELL(to_an_old_container_filter, SECCOMP, IN(be_contained_as_before_pidfds), AS_IS, .pid = SENDER, .uid = MINE)
+CELL(between_old_container_filters, SECCOMP, IN(be_contained_as_before_pidfds), IN(be_contained_as_before_pidfds),
+     .pid = SENDER, .uid = MINE)
+
+/* Entered late: the receiver's inbox stays open, the sender's connection is kept. */
+CELL(to_a_landlock_scope_entered_late, LANDLOCK_SCOPES, THEN(NULL, no_sockets), AS_IS, .pid = SENDER, .uid = MINE)
+CELL(from_a_landlock_scope_entered_late, LANDLOCK_SCOPES, AS_IS, THEN(NULL, no_sockets), .pid = SENDER, .uid = MINE)
+CELL(to_a_container_filter_entered_late, SECCOMP, THEN(NULL, be_contained), AS_IS, .pid = SENDER, .uid = MINE)
+CELL(from_a_container_filter_entered_late, SECCOMP, AS_IS, THEN(NULL, be_contained), .pid = SENDER, .uid = MINE)

@@ -50,6 +50,8 @@ enum need {
 	PTRACE = 64,
 	USER_NAMESPACE = 128,
 	LANDLOCK_SCOPES = 256,
+	PIDFS = 512, /* an inode for each task */
+	TIME_NAMESPACE = 1024,
 };
 void test_register(const char *name, void (*run)(void), unsigned seconds, unsigned needs);
 const char *what_is_missing(unsigned needs); /* NULL: nothing */

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/vfs.h>
 
 long now_ms(void)
 {
@@ -100,6 +101,7 @@ static bool gets_namespaces(int flags)
 static bool is_met(enum need need)
 {
 	unsigned words[64] = {0};
+	struct statfs fs;
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	struct sock_fprog program = {1, &allow};
 	switch (need) {
@@ -122,6 +124,10 @@ static bool is_met(enum need need)
 		return unshare(CLONE_NEWUSER) == 0;
 	case LANDLOCK_SCOPES:
 		return landlock_scope(ABSTRACT_SOCKETS | SIGNALS);
+	case PIDFS:
+		return fstatfs(my_pidfd_open(getpid()), &fs) == 0 && fs.f_type == 0x50494446;
+	case TIME_NAMESPACE:
+		return unshare(CLONE_NEWTIME) == 0;
 	}
 	return false;
 }
@@ -133,7 +139,9 @@ const char *what_is_missing(unsigned needs)
 					      "needs a network namespace of its own", "needs io_uring",
 					      "needs seccomp filters", "needs ptrace",
 					      "needs a user namespace of its own",
-					      "needs Landlock with scopes (Linux 6.12)"};
+					      "needs Landlock with scopes (Linux 6.12)",
+					      "needs inodes of pidfds (Linux 6.9)",
+					      "needs a time namespace of its own"};
 	for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
 		if (!(needs & 1u << i))
 			continue;

@@ -26,7 +26,9 @@ class Death:
 
 
 class Account:
-    def __init__(self, senders: list[Log], receivers: list[Log], inboxes: list[Inbox], deaths: list[Death], uid: int) -> None:
+    def __init__(
+        self, senders: list[Log], receivers: list[Log], inboxes: list[Inbox], deaths: list[Death], uid: int
+    ) -> None:
         self.senders = {log.number: log for log in senders}
         self.receivers, self.inboxes, self.uid = receivers, inboxes, uid
         self.violations: list[str] = []
@@ -98,7 +100,9 @@ class Account:
         if (taken.count, taken.len) != (sent.count, sent.len):
             self.complain(f"{what} with {taken.len} bytes, was sent as {sent.count} with {sent.len} bytes")
         if taken.pid != sender.pid or taken.uid != self.uid:
-            self.complain(f"{what} is said to be of pid {taken.pid} uid {taken.uid}: it was pid {sender.pid} uid {self.uid}")
+            self.complain(
+                f"{what} is said to be of pid {taken.pid} uid {taken.uid}: it was pid {sender.pid} uid {self.uid}"
+            )
         if (by.id, by.signo) != (meant.id, meant.signo) or (sent.state != ABOUT and by.t_open > sent.t1):
             self.complain(f"{what} was meant for {self._name(meant.index)}")
         if sent.state < 0:
@@ -113,7 +117,9 @@ class Account:
         if sent.state == SENT:
             self.descriptors["sent"] += sent.count
         elif sent.state == ABOUT:
-            self.descriptors["received of senders killed in the call" if received else "cut off with their sender"] += sent.count
+            self.descriptors["received of senders killed in the call" if received else "cut off with their sender"] += (
+                sent.count
+            )
             if self.senders[sent.sender].ended:
                 self.complain(f"{what}: its sender ended without an answer")
         else:
@@ -127,7 +133,9 @@ class Account:
     def _lost(self, sent: Sent, last: dict[tuple[int, int, int], int], overtaken: Counter[int]) -> None:
         meant = self.inboxes[sent.inbox]
         what = f"parcel {sent.first:#x} of {sent.count} from {sent.sender} (thread {sent.thread}) to {self._name(sent.inbox)}"
-        possible = [x for x in self.at[meant.id, meant.signo] if x.t_open <= sent.t1 and sent.t0 <= self.spans[x.index][1]]
+        possible = [
+            x for x in self.at[meant.id, meant.signo] if x.t_open <= sent.t1 and sent.t0 <= self.spans[x.index][1]
+        ]
         ended = [x for x in possible if x.cause != DRAINED]
         if not ended:
             self.complain(f"{what} is lost, and its receiver lived")
@@ -153,4 +161,3 @@ class Account:
 
     def names(self) -> set[str]:
         return set().union(*(inbox.names() for inbox in self.inboxes if inbox.pid))
-

@@ -63,7 +63,7 @@ class Chaos:
         self.nothing = os.open(os.devnull, os.O_RDWR)
 
     def received(self) -> int:
-        return struct.unpack_from("<Q", self.board, 8)[0]
+        return int(struct.unpack_from("<Q", self.board, 8)[0])
 
     def set_phase(self, phase: int) -> None:
         struct.pack_into("<I", self.board, 0, phase)

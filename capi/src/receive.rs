@@ -147,7 +147,7 @@ pub unsafe extern "C" fn sendfd_inbox_fileno(inbox: *const sendfd_inbox) -> c_in
 /// -ETIMEDOUT  nothing came before the deadline;
 /// -EMSGSIZE   it has more descriptors; ret_info is filled, and it stays first in the queue;
 /// -EMFILE, -ENFILE  no room in the table; it stays first in the queue, whole;
-/// -EINTR      a signal handler ran;
+/// -EINTR      a signal handler ran, or the process was stopped and goes on;
 /// -EPERM      opened by another thread, or before a fork;
 /// -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
 /// -EINVAL     NULL, or a bad timeout;

@@ -77,7 +77,7 @@ impl Mailbox {
     ///
     /// # Errors
     /// `EAGAIN`, `ETIMEDOUT` nothing came (in time); `EMFILE` no room for its descriptors: it is
-    /// kept; `EINTR` a signal handler ran; `EPROTO` a peer speaks another protocol version and was
+    /// kept; `EINTR` a signal handler ran, or the process was stopped and goes on; `EPROTO` a peer speaks another protocol version and was
     /// shut out; `EPERM` opened by another thread, or before a fork; `EBADF` shut down; `ENOMEM`,
     /// `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {

@@ -13,9 +13,10 @@ use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::{self, PrivateFd, placeholder};
+use crate::sys::ids::{self, Uids};
 use crate::sys::signal::SignalInfo;
 use crate::sys::socket::{self, Blocking};
-use crate::sys::{Errno, Result, ids};
+use crate::sys::{Errno, Result};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
@@ -54,6 +55,8 @@ pub(crate) struct Tray {
     look_again: bool,
     /// Why connections could not be accepted.
     trouble: Option<Errno>,
+    /// Our users when no connection was left to accept.
+    former: Uids,
     /// Signals, if the inbox has any.
     bell: Option<Bell>,
     pub(crate) unpacked: Unpacked,
@@ -88,6 +91,7 @@ impl Tray {
             due: VecDeque::new(),
             look_again: false,
             trouble: None,
+            former: ids::uids(),
             bell,
             unpacked: Unpacked::new(),
         })
@@ -262,24 +266,32 @@ impl Tray {
 
     /// Accepts the links that wait, up to so many that the caller's deadline is not forgotten.
     fn accept(&mut self) {
+        let us = ids::uids();
+        if let Some(listener) = self.listener.as_ref().filter(|_| us != self.former) {
+            // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
+            // former one.
+            let _ = socket::listen(listener.as_fd());
+        }
         for _ in 0..Ready::MOST {
-            match self.accept_one() {
+            match self.accept_one(us) {
                 Ok(()) | Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
-                Err(Errno(libc::EAGAIN)) => return,
+                Err(Errno(libc::EAGAIN)) => {
+                    self.former = us;
+                    return;
+                }
                 Err(errno) => return self.postpone(errno),
             }
         }
         self.look_again = true;
     }
 
-    fn accept_one(&mut self) -> Result<()> {
+    fn accept_one(&mut self, us: Uids) -> Result<()> {
         let socket = match self.newcomer.take() {
             Some(socket) => socket,
             None => self.accept_socket()?,
         };
         // Looked at before any message is: whoever may not signal us is shut out, and what it sent
         // is released without ever entering our table.
-        let us = ids::uids();
         let them = match socket::peer(socket.as_fd()) {
             Ok(peer) => peer.effective_uid,
             Err(errno) => {
@@ -287,7 +299,8 @@ impl Tray {
                 return Err(errno);
             }
         };
-        if them == 0 || them == us.real || them == us.saved {
+        // What was sent to the user that we were counts as sent, and is not lost by our changing it.
+        if them == 0 || us.admit(them) || self.former.admit(them) {
             let fd = socket.as_raw_fd();
             self.links.insert(fd, Link { socket, due: false });
             self.unready.push(fd);

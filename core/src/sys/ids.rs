@@ -26,6 +26,13 @@ pub(crate) struct Uids {
     pub(crate) saved: u32,
 }
 
+impl Uids {
+    /// Whether a peer with this effective user is one of ours.
+    pub(crate) fn admit(self, them: u32) -> bool {
+        them == self.real || them == self.saved
+    }
+}
+
 /// `getresuid()`.
 pub(crate) fn uids() -> Uids {
     let mut ids = Uids { real: 0, effective: 0, saved: 0 };

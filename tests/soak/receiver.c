@@ -181,6 +181,13 @@ static void drain(void)
 }
 
 /* --- in between ------------------------------------------------------------------------------------ */
+static void reopen(void)
+{
+	count(N_REOPEN);
+	close_all(CLOSED);
+	open_all();
+}
+
 static void fork_one(void)
 {
 	reap(false);
@@ -221,11 +228,15 @@ static void do_something(const char *dir)
 		fork_one();
 	} else if (what < 90 && kind == THREADS) {
 		end_one_thread();
-	} else if (what < 90) {
-		count(N_REOPEN);
-		close_all(CLOSED);
-		open_all();
+	} else if (what < 86) {
+		reopen();
+	} else if (what < 90) { /* while the child may not have run yet */
+		fork_one();
+		reopen();
+	} else if (what < 94) {
+		become_another(dir);
 	} else if (what < 96) {
+		fork_one();
 		become_another(dir);
 	} else {
 		for (uint32_t i = 0; i < box_count(); i++)

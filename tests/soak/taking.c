@@ -127,7 +127,9 @@ static int claim(struct box *box, unsigned ms, sendfd_info *info)
 	sigemptyset(&set);
 	sigaddset(&set, box->signo);
 	sigaddset(&set, SIGIO);
-	signo = sigtimedwait(&set, &got, &timeout);
+	/* KERNEL: EINTR also after a stop. */
+	while ((signo = sigtimedwait(&set, &got, &timeout)) < 0 && errno == EINTR)
+		;
 	if (signo < 0)
 		return -ETIMEDOUT;
 	errno = 0;

@@ -1,6 +1,7 @@
 /* Namespaces, privilege and sandboxes: the table in docs/namespaces.md, a test for each line. */
 #include "harness.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -162,6 +163,28 @@ CELL(root_to_user, ROOT, IN(plain), AS_IS, .pid = SENDER, .uid = 0)
 CELL(user_to_root, ROOT, AS_IS, IN(plain), .error = EPERM)
 CELL(from_undumpable, 0, IN(plain), IN(undumpable), .pid = SENDER, .uid = PLAIN)
 CELL(to_undumpable, 0, IN(undumpable), IN(plain), .pid = SENDER, .uid = PLAIN)
+
+static void have_only(uint64_t capabilities)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{(unsigned)capabilities, (unsigned)capabilities, 0}, {0, 0, 0}};
+	CHECK(syscall(SYS_capset, &head, sets) == 0);
+}
+
+static void powerless(void) { have_only(0); }
+
+static void another_who_may_kill(void)
+{
+	CHECK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0);
+	another();
+	have_only(1 << CAP_KILL);
+	CHECK(kill(target, 0) == 0);
+}
+
+CELL(powerless_root_to_user, ROOT, IN(plain), IN(powerless), .error = EPERM)
+CELL(powerless_root_to_root, ROOT, AS_IS, IN(powerless), .pid = SENDER, .uid = 0)
+CELL(user_to_powerless_root, ROOT, IN(powerless), IN(plain), .error = EPERM)
+CELL(other_user_who_may_kill, ROOT, IN(plain), IN(another_who_may_kill), .error = EPERM)
 
 /* --- pid namespaces ---------------------------------------------------------------------------------- */
 static void new_pids(void) { CHECK(unshare(CLONE_NEWPID) == 0); }

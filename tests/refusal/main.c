@@ -1,4 +1,5 @@
-/* refusal SHARD SHARDS: runs every case of its share, each in a process of its own; refusal PATH CALL ERRNO USE: one. */
+/* refusal SHARD SHARDS short|long: runs every case of its share, each in a process of its own, and says a line of
+ * each. refusal MACHINE:PATH:CALL:ERRNO:USE[+]: runs that one. */
 #include "refusal.h"
 
 #include <signal.h>
@@ -9,6 +10,9 @@
 
 #include "documented.h" /* made by run from the manual pages */
 
+uint64_t mask_now(void);
+
+static enum machine machine;
 static const struct path *path;
 static struct refusal refusal;
 
@@ -31,20 +35,29 @@ void wrong(const char *format, ...)
 	_exit(1);
 }
 
-static bool is_documented(int error)
+bool is_refused_with(int error) { return refusal.error == error; }
+
+static bool is_among(const char *function, int error)
 {
 	for (size_t i = 0; i < sizeof DOCUMENTED / sizeof *DOCUMENTED; i++)
-		if (strcmp(DOCUMENTED[i].function, path->function) == 0 && DOCUMENTED[i].error == error)
+		if (strcmp(DOCUMENTED[i].function, function) == 0 && DOCUMENTED[i].error == error)
 			return true;
+	return false;
+}
+
+/* sendfd(7) has what a sandbox says and is passed on. */
+static bool is_documented(int error)
+{
 	if (error == ESRCH && strcmp(path->function, "sendfd_inbox_open") == 0)
 		return true; /* it would be the caller itself that is gone */
-	/* what a sandbox says is passed on */
-	return error == refusal.error && (error == EPERM || error == ENOSYS || error == EACCES);
+	return is_among(path->function, error) ||
+	       (error == refusal.error && is_among("passed on", error));
 }
 
 static void work(void)
 {
 	path->prepare();
+	uint64_t mask = mask_now();
 	arm();
 	int result = path->act(), error = errno;
 	disarm();
@@ -53,10 +66,13 @@ static void work(void)
 		wrong("returned %s, errno is %s", strerrorname_np(-result), strerrorname_np(error));
 	if (result < 0 && !is_documented(-result))
 		wrong("%s is not among the errors of %s(3)", strerrorname_np(-result), path->function);
+	bool may_change = strncmp(path->function, "sendfd_inbox_", 13) == 0;
+	if ((result < 0 || !may_change) && mask_now() != mask)
+		wrong("the signal mask has changed");
 	path->verify(result);
 }
 
-/* In a process of its own, which has 10 seconds. */
+/* In a process of its own, which has 20 seconds. */
 static void run_case(void)
 {
 	memset(report, 0, sizeof *report);
@@ -64,10 +80,12 @@ static void run_case(void)
 	pid_t pid = fork();
 	if (pid == 0) {
 		setpgid(0, 0);
-		alarm(10);
-		supervise(&refusal, work);
+		alarm(20);
+		supervise(machine, &refusal, work);
 		memcpy(report->made, calls_made, sizeof calls_made);
 		report->refused = was_refused;
+		if (unknown_call >= 0)
+			wrong("makes system call %d, which calls.c does not know", unknown_call);
 		_exit(0);
 	}
 	int status;
@@ -78,87 +96,123 @@ static void run_case(void)
 			 WTERMSIG(status));
 }
 
-static int failures, cases, fallbacks, errors;
+static int failures;
 
-static void judge(void)
+/* MACHINE:PATH:CALL:ERRNO:USE OUTCOME REASON */
+static void say(void)
 {
-	cases++;
+	const char *outcome = report->result < 0 ? strerrorname_np(-report->result) : "worked";
+	printf("%s:%s:%s:%s:%d%s\t", MACHINE_NAMES[machine], path->name,
+	       refusal.error ? call_name(refusal.number) : "-", refusal.error ? strerrorname_np(refusal.error) : "-",
+	       refusal.use, refusal.and_more ? "+" : "");
 	if (report->wrong[0]) {
 		failures++;
-		printf("FAILED '%s' %s %s %d: %s\n", path->name, call_name(refusal.number),
-		       refusal.error ? strerrorname_np(refusal.error) : "-", refusal.use, report->wrong);
-	} else if (report->result < 0) {
-		errors++;
+		printf("FAILED\t%s\n", report->wrong);
 	} else {
-		fallbacks++;
+		printf("%s\n", refusal.error && !report->refused ? "unreached" : outcome);
 	}
 }
 
-/* Every error, at each of the uses that the path makes of the call (the first ones, if it makes many), and
- * at all of them. */
-static void refuse_each(int shard, int shards)
+static int number_of_case, shard, shards;
+
+static void refuse(int number, int use, bool and_more, int error)
 {
-	int number_of_case = 0;
-	for (path = PATHS; path < PATHS + PATH_COUNT; path++) {
-		int made[CALLS];
-		refusal = (struct refusal){0, 0, 0};
-		run_case();
-		if (report->wrong[0]) {
-			judge();
+	if (number_of_case++ % shards != shard)
+		return;
+	refusal = (struct refusal){number, use, and_more, error};
+	run_case();
+	say();
+}
+
+/* Every error, at each of the uses that the path makes of the call, and from there on. */
+static void refuse_each(const int *made, bool all)
+{
+	for (int number = 0; number < CALLS; number++) {
+		if (!made[number] || lacks(machine, number))
 			continue;
-		}
-		memcpy(made, report->made, sizeof made);
-		for (int number = 0; number < CALLS; number++) {
-			if (!made[number] || !call_name(number))
+		int uses = made[number] < (all ? 40 : 8) ? made[number] : (all ? 40 : 8);
+		for (const int *error = errors_of(number); *error; error++)
+			for (int use = 1; use <= uses; use++) {
+				refuse(number, use, false, *error);
+				if (can_last(*error) && (all || use == 1))
+					refuse(number, use, true, *error);
+			}
+	}
+}
+
+static bool can_be_run(void)
+{
+	return (path->needs != NEEDS_ROOT || geteuid() == 0) &&
+	       (path->needs != NEEDS_PIDFD || machine < NO_PIDFD_OPEN);
+}
+
+/* An older kernel is of interest where it makes a difference; for a short run, the oldest, and the youngest of them. */
+static void refuse_in(const struct path *paths, bool all)
+{
+	for (path = paths; path->name; path++) {
+		int usual[CALLS];
+		for (machine = THIS_KERNEL; machine < MACHINES; machine++) {
+			if (!can_be_run()) {
+				if (shard == 0)
+					printf("%s:%s\tskipped\t%s\n", MACHINE_NAMES[machine], path->name,
+					       path->needs == NEEDS_ROOT ? "needs root" : "needs pidfd_open");
 				continue;
-			for (const int *error = errors_of(number); *error; error++)
-				/* no call is interrupted each time */
-				for (int use = *error == EINTR; use <= made[number] && use <= 8; use++) {
-					if (number_of_case++ % shards != shard)
-						continue;
-					refusal = (struct refusal){number, use, *error};
-					run_case();
-					judge();
-				}
+			}
+			refusal = (struct refusal){0, 0, false, 0};
+			run_case();
+			if (report->wrong[0] || shard == 0)
+				say();
+			if (report->wrong[0])
+				continue;
+			int made[CALLS];
+			memcpy(made, report->made, sizeof made);
+			if (machine == THIS_KERNEL)
+				memcpy(usual, made, sizeof made);
+			else if (!all && (machine == NO_PEERPIDFD || memcmp(usual, made, sizeof made) == 0))
+				continue;
+			refuse_each(made, all);
 		}
 	}
 }
 
-static int number_of_call(const char *name)
-{
-	for (int number = 0; number < CALLS; number++)
-		if (call_name(number) && strcmp(call_name(number), name) == 0)
-			return number;
-	return 0;
-}
+static const struct path *const ALL[] = {SENDING, RECEIVING, LIFETIME};
 
-static int number_of_error(const char *name)
+static bool parse(char *spec)
 {
-	for (int error = 1; error < 200; error++)
-		if (strerrorname_np(error) && strcmp(strerrorname_np(error), name) == 0)
-			return error;
-	return 0;
+	char *machine_name = strtok(spec, ":"), *path_name = strtok(NULL, ":"), *call = strtok(NULL, ":"),
+	     *error = strtok(NULL, ":"), *use = strtok(NULL, ":");
+	if (!use)
+		return false;
+	refusal = (struct refusal){0, atoi(use), strchr(use, '+') != NULL, 0};
+	for (machine = THIS_KERNEL; machine < MACHINES && strcmp(MACHINE_NAMES[machine], machine_name) != 0;)
+		machine++;
+	for (int i = 0; i < 3 && !path; i++)
+		for (const struct path *one = ALL[i]; one->name; one++)
+			if (strcmp(one->name, path_name) == 0)
+				path = one;
+	for (int number = 0; number < CALLS; number++)
+		if (call_name(number) && strcmp(call_name(number), call) == 0)
+			refusal.number = number;
+	for (int number = 1; number < 200; number++)
+		if (strerrorname_np(number) && strcmp(strerrorname_np(number), error) == 0)
+			refusal.error = number;
+	return machine < MACHINES && path;
 }
 
 int main(int argc, char **argv)
 {
 	report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	if (argc == 3) {
-		refuse_each(atoi(argv[1]), atoi(argv[2]));
-		printf("%d cases: %d worked all the same, %d gave a documented error, %d FAILED\n", cases, fallbacks, errors,
-		       failures);
+	if (argc == 4) {
+		shard = atoi(argv[1]);
+		shards = atoi(argv[2]);
+		for (int i = 0; i < 3; i++)
+			refuse_in(ALL[i], strcmp(argv[3], "long") == 0);
 		return failures > 0;
 	}
-	if (argc != 5)
+	if (argc != 2 || !parse(argv[1]))
 		return 2;
-	for (path = PATHS; path < PATHS + PATH_COUNT && strcmp(path->name, argv[1]) != 0;)
-		path++;
-	if (path == PATHS + PATH_COUNT)
-		return 2;
-	refusal = (struct refusal){number_of_call(argv[2]), atoi(argv[4]), number_of_error(argv[3])};
 	run_case();
-	printf("result %d%s, %s\n", report->result, report->refused ? ", refused" : "",
-	       report->wrong[0] ? report->wrong : "as it should be");
-	return report->wrong[0] != 0;
+	say();
+	return failures > 0;
 }

@@ -1,0 +1,83 @@
+/* What each system call may fail with. */
+#include "refusal.h"
+
+#include <sys/syscall.h>
+
+/* Any of them can be refused by a sandbox, or be missing. */
+#define ERRORS(...) (const int[]){__VA_ARGS__, EPERM, ENOSYS, 0}
+#define CALL(name, ...) [SYS_##name] = {#name, ERRORS(__VA_ARGS__)}
+#define ONLY_REFUSED(name) [SYS_##name] = {#name, (const int[]){EPERM, ENOSYS, 0}}
+
+static const struct {
+	const char *name;
+	const int *errors;
+} TABLE[CALLS] = {
+	CALL(socket, EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, EAFNOSUPPORT),
+	CALL(connect, ECONNREFUSED, EAGAIN, EINTR, ENOMEM, EACCES),
+	CALL(bind, EADDRINUSE, ENOMEM, EACCES),
+	CALL(listen, EADDRINUSE),
+	CALL(accept4, EMFILE, ENFILE, ENOMEM, ENOBUFS, ECONNABORTED, EINTR, EAGAIN),
+	CALL(setsockopt, ENOMEM, ENOBUFS),
+	CALL(getsockopt, ENOMEM, ENOBUFS),
+	[PEERPIDFD] = {"getsockopt/PEERPIDFD", ERRORS(ENOPROTOOPT, EMFILE, ENFILE, ENOMEM, ESRCH, ENODATA, EINVAL)},
+	CALL(shutdown, ENOTCONN),
+	CALL(pidfd_open, EMFILE, ENFILE, ENOMEM, ESRCH, EINVAL),
+	CALL(pidfd_send_signal, ESRCH, EINVAL),
+	CALL(kill, ESRCH),
+	CALL(tgkill, ESRCH, EAGAIN),
+	CALL(rt_tgsigqueueinfo, EAGAIN, ESRCH),
+	CALL(fcntl, EMFILE, EINVAL, ENOMEM),
+	CALL(fstat, ENOMEM),
+#ifdef SYS_newfstatat
+	CALL(newfstatat, ENOMEM),
+#endif
+	CALL(statx, ENOMEM),
+	CALL(fstatfs, ENOMEM),
+	CALL(openat, EMFILE, ENFILE, ENOENT, EACCES, ENOMEM, EINTR),
+	CALL(read, EINTR, ESRCH, ENOMEM),
+	CALL(lseek, EINVAL),
+	CALL(readlinkat, ENOENT, EACCES, ENOMEM),
+	CALL(epoll_create1, EMFILE, ENFILE, ENOMEM),
+	CALL(epoll_ctl, ENOMEM, ENOSPC),
+	CALL(epoll_pwait, EINTR),
+	CALL(ppoll, EINTR, ENOMEM),
+#ifdef SYS_poll
+	CALL(epoll_wait, EINTR),
+	CALL(poll, EINTR, ENOMEM),
+	CALL(readlink, ENOENT, EACCES, ENOMEM),
+#endif
+	CALL(eventfd2, EMFILE, ENFILE, ENOMEM),
+	CALL(ioctl, ENOTTY, ENOMEM),
+	CALL(sendmsg, EAGAIN, ENOBUFS, ENOMEM, ETOOMANYREFS, EINTR, EPIPE, ECONNRESET, ENOTCONN),
+	CALL(recvmsg, EAGAIN, ENOMEM, ENOBUFS, EINTR, ECONNRESET),
+	CALL(recvfrom, EAGAIN, ENOMEM, ENOBUFS, EINTR, ECONNRESET),
+	CALL(rt_sigtimedwait, EAGAIN, EINTR),
+	CALL(clock_nanosleep, EINTR),
+	CALL(close, EINTR, EIO),
+	CALL(mmap, ENOMEM),
+	CALL(madvise, EINVAL, ENOMEM),
+	CALL(prlimit64, EFAULT),
+	ONLY_REFUSED(rt_sigaction),
+	ONLY_REFUSED(rt_sigprocmask),
+	ONLY_REFUSED(getrandom),
+};
+
+static const int EXEMPT[] = {
+	SYS_getpid,       SYS_gettid,  SYS_getuid,   SYS_geteuid,       SYS_getresuid,       SYS_getppid,
+	SYS_futex,        SYS_brk,     SYS_munmap,   SYS_mprotect,      SYS_mremap,          SYS_sched_yield,
+	SYS_exit,         SYS_exit_group, SYS_clock_gettime, SYS_rt_sigreturn, SYS_restart_syscall,
+};
+
+/* No call is interrupted each time, and a reset is told once. */
+bool can_last(int error) { return error != EINTR && error != ECONNRESET; }
+
+const char *call_name(int number) { return number >= 0 && number < CALLS ? TABLE[number].name : NULL; }
+const int *errors_of(int number) { return TABLE[number].errors; }
+
+bool is_exempt(int number)
+{
+	for (size_t i = 0; i < sizeof EXEMPT / sizeof *EXEMPT; i++)
+		if (EXEMPT[i] == number)
+			return true;
+	return false;
+}

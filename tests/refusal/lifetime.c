@@ -1,0 +1,90 @@
+/* Opening and closing an inbox. */
+#include "ways.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+static int witness = -1;
+static unsigned with;
+
+static int open_it(void) { return sendfd_inbox_open(S, with, &inbox); }
+static int open_quiet(void) { return with = SENDFD_INBOX_NOSIGNAL, open_it(); }
+
+/* This is the first thread of none: the supervisor's is. */
+static int open_for_thread(void) { return with = SENDFD_INBOX_THREAD, open_it(); }
+
+static void peer_sends_to_thread(int from, int to)
+{
+	int thread = hear(from), fd = numbered(8);
+	tell(to, sendfd(thread, S, fd));
+}
+
+static void is_open(int result)
+{
+	if (result < 0) {
+		NEED(!inbox);
+		compare();
+		NEED(open_it() == 0);
+	}
+	if (with == SENDFD_INBOX_THREAD) {
+		start_peer(peer_sends_to_thread);
+		tell(to_peer, gettid());
+		NEED(hear(from_peer) == 0);
+		take(8);
+		end_peer();
+	} else {
+		start_peer(peer_sends);
+		have_sent(8);
+		take(8);
+	}
+	close_and_compare();
+}
+
+/* Two links: one at its end, whose second parcel nobody takes, and one that was not accepted. */
+static void with_mail(void)
+{
+	int pair[2], status;
+	note_before();
+	NEED(open_it() == 0);
+	NEED(pipe(pair) == 0);
+	witness = pair[0];
+	for (int i = 0; i < 2; i++) {
+		pid_t pid = fork();
+		if (pid == 0)
+			_exit(sendfd(getppid(), S, pair[1]) != 0 || sendfd(getppid(), S, pair[1]) != 0);
+		NEED(waitpid(pid, &status, 0) == pid && status == 0);
+		if (i == 0)
+			close(sendfd_recv(inbox, NULL, &NOW));
+	}
+	close(pair[1]);
+}
+
+static void with_mail_quiet(void) { with = SENDFD_INBOX_NOSIGNAL, with_mail(); }
+
+static int close_it(void)
+{
+	sendfd_inbox_close(inbox);
+	return 0;
+}
+
+/* What nobody took is released. */
+static void is_closed(int result)
+{
+	(void)result;
+	struct pollfd end = {witness, POLLIN, 0};
+	NEED(poll(&end, 1, 5000) == 1 && (end.revents & POLLHUP));
+	close(witness);
+	compare();
+	NEED(open_it() == 0);
+	sendfd_inbox_close(inbox);
+	compare();
+}
+
+const struct path LIFETIME[] = {
+	{"open", "sendfd_inbox_open", note_before, open_it, is_open, ANYWHERE},
+	{"open-quiet", "sendfd_inbox_open", note_before, open_quiet, is_open, ANYWHERE},
+	{"open-for-a-thread", "sendfd_inbox_open", note_before, open_for_thread, is_open, ANYWHERE},
+	{"close", "sendfd_inbox_close", with_mail, close_it, is_closed, ANYWHERE},
+	{"close-quiet", "sendfd_inbox_close", with_mail_quiet, close_it, is_closed, ANYWHERE},
+	{NULL, NULL, NULL, NULL, NULL, ANYWHERE},
+};

@@ -83,6 +83,15 @@ test-refusal: all  ## every system call refused with every error
 test-security:  ## SECURITY.md and docs/namespaces.md name a test for each statement
 	tests/security/run
 
+MINUTES ?= 10
+.PHONY: soak test-soak
+soak: all  ## account of every descriptor under murder, MINUTES=10
+	tests/soak/run --minutes $(MINUTES)
+
+test: test-soak
+test-soak: all  ## the same for 20 seconds
+	tests/soak/run --seconds 20
+
 .PHONY: demo
 demo: all  ## a real client is answered by workers in several languages
 	examples/demo/run

@@ -103,7 +103,9 @@ impl Error {
             (libc::EMSGSIZE, _) if sending => "more than 65536 bytes",
             (libc::EMSGSIZE, _) => "the parcel does not fit and is kept",
             (libc::ESRCH, _) => "no such process or thread",
-            (libc::ECONNREFUSED, _) => "it has no inbox for this signal number",
+            (libc::ECONNREFUSED, _) => {
+                "it has no inbox for this signal number in this network namespace"
+            }
             (libc::EPERM, _) if sending => "not allowed to signal it",
             (libc::EPERM, Call::Open { .. }) => "refused by the kernel",
             (libc::EPERM, _) => "opened by another thread, or before a fork",

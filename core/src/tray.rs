@@ -18,8 +18,12 @@ use crate::sys::signal::SignalInfo;
 use crate::sys::socket::{self, Blocking};
 use crate::sys::{Errno, Result};
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a forked child may take to let go of the name of an inbox that its parent has closed.
+const NAME_IS_FREE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Mail that is due on one link.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +75,7 @@ impl Tray {
         bell: Option<Bell>,
     ) -> Result<Tray> {
         let listener = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
-        socket::bind(listener.as_fd(), name)?;
+        bind(listener.as_fd(), name)?;
         // KERNEL: links inherit it, some kernels at connect time: it has to come before `listen`.
         socket::pass_credentials(listener.as_fd())?;
         if let Some(bell) = &bell {
@@ -354,6 +358,23 @@ impl Tray {
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());
             socket::shut_down(socket.as_fd());
+        }
+    }
+}
+
+/// Takes the name, which may be held for a moment longer by what we were before.
+///
+/// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
+/// since, or of the image before `exec`, until it runs for the first time and closes them. There is
+/// nothing that could be waited for.
+fn bind(listener: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let end = Instant::now() + NAME_IS_FREE_WITHIN;
+    loop {
+        match socket::bind(listener, name) {
+            Err(Errno(libc::EADDRINUSE)) if Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
         }
     }
 }

@@ -226,3 +226,21 @@ TEST(every_descriptor_is_close_on_exec)
 	close(got[1]);
 	sendfd_inbox_close(inbox);
 }
+
+static void leaves(void *arg)
+{
+	(void)arg;
+}
+
+/* The child holds the old inbox's name until it has run for the first time. */
+TEST(an_inbox_is_opened_anew_right_after_a_fork)
+{
+	for (int i = 0; i < 200; i++) {
+		sendfd_inbox *inbox = open_inbox(S, i % 2 ? SENDFD_INBOX_NOSIGNAL : 0);
+		struct child child = fork_child(leaves, NULL);
+		sendfd_inbox_close(inbox);
+		inbox = open_inbox(S, 0);
+		child_join(&child);
+		sendfd_inbox_close(inbox);
+	}
+}

@@ -85,7 +85,7 @@ static void none_taken(int r)
 		count(N_EMFILE);
 		release_hoard();
 		sched_yield();
-	} else if (r == -EAGAIN || r == -ETIMEDOUT) {
+	} else if (r == -EAGAIN || r == -ETIMEDOUT || r == -EINTR) { /* it was stopped */
 		count(N_NOTHING);
 	} else {
 		fault("receiving gives %s", strerror(-r));

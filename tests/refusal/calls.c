@@ -38,7 +38,8 @@ static const struct {
 	CALL(lseek, EINVAL),
 	CALL(readlinkat, ENOENT, EACCES, ENOMEM),
 	CALL(epoll_create1, EMFILE, ENFILE, ENOMEM),
-	CALL(epoll_ctl, ENOMEM, ENOSPC),
+	ONLY_REFUSED(epoll_ctl),
+	[EPOLL_ADD] = {"epoll_ctl/ADD", ERRORS(ENOMEM, ENOSPC)},
 	CALL(epoll_pwait, EINTR),
 	CALL(ppoll, EINTR, ENOMEM),
 #ifdef SYS_poll

@@ -40,6 +40,28 @@ static void is_open(int result)
 	close_and_compare();
 }
 
+static sendfd_inbox *other;
+
+static void taken(void)
+{
+	with = SENDFD_INBOX_NOSIGNAL;
+	note_before();
+	NEED(sendfd_inbox_open(S, with, &other) == 0);
+}
+
+static void is_not_open(int result)
+{
+	/* 0: as if on an older kernel, under the name of that */
+	NEED((result < 0) == !inbox);
+	sendfd_inbox_close(inbox);
+	inbox = NULL;
+	sendfd_inbox_close(other);
+	compare();
+	NEED(open_it() == 0);
+	sendfd_inbox_close(inbox);
+	compare();
+}
+
 /* Two links: one at its end, whose second parcel nobody takes, and one that was not accepted. */
 static void with_mail(void)
 {
@@ -81,10 +103,11 @@ static void is_closed(int result)
 }
 
 const struct path LIFETIME[] = {
-	{"open", "sendfd_inbox_open", note_before, open_it, is_open, ANYWHERE},
-	{"open-quiet", "sendfd_inbox_open", note_before, open_quiet, is_open, ANYWHERE},
-	{"open-for-a-thread", "sendfd_inbox_open", note_before, open_for_thread, is_open, ANYWHERE},
-	{"close", "sendfd_inbox_close", with_mail, close_it, is_closed, ANYWHERE},
-	{"close-quiet", "sendfd_inbox_close", with_mail_quiet, close_it, is_closed, ANYWHERE},
-	{NULL, NULL, NULL, NULL, NULL, ANYWHERE},
+	{"open", "sendfd_inbox_open", note_before, open_it, is_open, OLD_TOO},
+	{"open-quiet", "sendfd_inbox_open", note_before, open_quiet, is_open, ALWAYS},
+	{"open-for-a-thread", "sendfd_inbox_open", note_before, open_for_thread, is_open, OLD_TOO},
+	{"open-a-second-one", "sendfd_inbox_open", taken, open_it, is_not_open, ALWAYS},
+	{"close", "sendfd_inbox_close", with_mail, close_it, is_closed, ALWAYS},
+	{"close-quiet", "sendfd_inbox_close", with_mail_quiet, close_it, is_closed, ALWAYS},
+	{NULL, NULL, NULL, NULL, NULL, ALWAYS},
 };

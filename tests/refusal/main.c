@@ -142,20 +142,24 @@ static void refuse_each(const int *made, bool all)
 
 static bool can_be_run(void)
 {
-	return (path->needs != NEEDS_ROOT || geteuid() == 0) &&
-	       (path->needs != NEEDS_PIDFD || machine < NO_PIDFD_OPEN);
+	return (!(path->when & NEEDS_ROOT) || geteuid() == 0) &&
+	       (!(path->when & NEEDS_PIDFD) || machine < NO_PIDFD_OPEN);
 }
 
-/* An older kernel is of interest where it makes a difference; for a short run, the oldest, and the youngest of them. */
+/* The middle one of the older kernels is like its neighbours. */
+static bool is_of_interest(void)
+{
+	return machine == THIS_KERNEL || ((path->when & OLD_TOO) && machine != NO_PEERPIDFD);
+}
+
 static void refuse_in(const struct path *paths, bool all)
 {
 	for (path = paths; path->name; path++) {
-		int usual[CALLS];
 		for (machine = THIS_KERNEL; machine < MACHINES; machine++) {
 			if (!can_be_run()) {
 				if (shard == 0)
 					printf("%s:%s\tskipped\t%s\n", MACHINE_NAMES[machine], path->name,
-					       path->needs == NEEDS_ROOT ? "needs root" : "needs pidfd_open");
+					       path->when & NEEDS_ROOT ? "needs root" : "needs pidfd_open");
 				continue;
 			}
 			refusal = (struct refusal){0, 0, false, 0};
@@ -166,11 +170,8 @@ static void refuse_in(const struct path *paths, bool all)
 				continue;
 			int made[CALLS];
 			memcpy(made, report->made, sizeof made);
-			if (machine == THIS_KERNEL)
-				memcpy(usual, made, sizeof made);
-			else if (!all && (machine == NO_PEERPIDFD || memcmp(usual, made, sizeof made) == 0))
-				continue;
-			refuse_each(made, all);
+			if (all || is_of_interest())
+				refuse_each(made, all);
 		}
 	}
 }

@@ -23,8 +23,10 @@ struct refusal {
 };
 
 #define CALLS 512
-/* Its own number, among the calls, for getsockopt(SO_PEERPIDFD): it fails in ways of its own. */
+/* Their own numbers, among the calls, for what fails in ways of its own: getsockopt(SO_PEERPIDFD), and
+ * epoll_ctl(EPOLL_CTL_ADD), the only operation that takes memory. */
 #define PEERPIDFD (CALLS - 1)
+#define EPOLL_ADD (CALLS - 2)
 
 const char *call_name(int number); /* NULL: one that is never refused */
 const int *errors_of(int number);  /* ends with 0 */
@@ -47,7 +49,8 @@ struct path {
 	void (*prepare)(void);
 	int (*act)(void);
 	void (*verify)(int result); /* nothing lost, nothing leaked; what failed works now */
-	enum { ANYWHERE, NEEDS_ROOT, NEEDS_PIDFD } needs;
+	/* OLD_TOO: on older kernels even in a short run, for it differs there */
+	enum { ALWAYS = 0, NEEDS_ROOT = 1, NEEDS_PIDFD = 2, OLD_TOO = 4 } when;
 };
 extern const struct path SENDING[], RECEIVING[], LIFETIME[]; /* each ends with a name of NULL */
 

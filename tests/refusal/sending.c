@@ -178,16 +178,16 @@ static void was_not_sent(int result)
 }
 
 const struct path SENDING[] = {
-	{"first-send", "sendfd", first, one, is_there, ANYWHERE},
-	{"later-send", "sendfd", later, one, is_there, ANYWHERE},
-	{"send-after-a-rest", "sendfd", idle, one, is_there, ANYWHERE},
-	{"send-to-an-inbox-opened-anew", "sendfd", anew, one, is_there, ANYWHERE},
-	{"first-send-to-a-thread", "sendfd", first_to_thread, one, is_there, ANYWHERE},
+	{"first-send", "sendfd", first, one, is_there, OLD_TOO},
+	{"later-send", "sendfd", later, one, is_there, ALWAYS},
+	{"send-after-a-rest", "sendfd", idle, one, is_there, OLD_TOO},
+	{"send-to-an-inbox-opened-anew", "sendfd", anew, one, is_there, ALWAYS},
+	{"first-send-to-a-thread", "sendfd", first_to_thread, one, is_there, OLD_TOO},
 	{"first-send-to-another-user", "sendfd", first_to_user, one, is_there, NEEDS_ROOT},
-	{"send-without-an-inbox", "sendfd", nobody, one, was_not_sent, ANYWHERE},
-	{"first-send-with-data", "sendfds", first, three, is_there, ANYWHERE},
-	{"later-send-with-data", "sendfds", later, three, is_there, ANYWHERE},
-	{"send-by-pidfd", "sendfd_pidfd", by_pidfd, one_by_pidfd, is_there, NEEDS_PIDFD},
-	{"send-to-a-full-queue", "sendfds", full, one_briefly, is_there_or_was_full, ANYWHERE},
-	{NULL, NULL, NULL, NULL, NULL, ANYWHERE},
+	{"send-without-an-inbox", "sendfd", nobody, one, was_not_sent, ALWAYS},
+	{"first-send-with-data", "sendfds", first, three, is_there, ALWAYS},
+	{"later-send-with-data", "sendfds", later, three, is_there, ALWAYS},
+	{"send-by-pidfd", "sendfd_pidfd", by_pidfd, one_by_pidfd, is_there, NEEDS_PIDFD | OLD_TOO},
+	{"send-to-a-full-queue", "sendfds", full, one_briefly, is_there_or_was_full, OLD_TOO},
+	{NULL, NULL, NULL, NULL, NULL, ALWAYS},
 };

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -100,6 +101,13 @@ static void answer_as(enum machine machine, const struct seccomp_notif *call, in
 	response->flags = 0;
 }
 
+static int number_of(const struct seccomp_data *call)
+{
+	if (call->nr == SYS_getsockopt && call->args[2] == SO_PEERPIDFD_NUMBER)
+		return PEERPIDFD;
+	return call->nr == SYS_epoll_ctl && call->args[1] == EPOLL_CTL_ADD ? EPOLL_ADD : call->nr;
+}
+
 static bool is_refused(const struct refusal *refusal, int number, int use)
 {
 	return refusal->error && number == refusal->number &&
@@ -113,7 +121,7 @@ static void answer(int fd, enum machine machine, const struct refusal *refusal)
 	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &call) < 0)
 		return; /* the thread was interrupted, and asks again */
 	struct seccomp_notif_resp response = {.id = call.id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
-	int number = call.data.nr == SYS_getsockopt && call.data.args[2] == SO_PEERPIDFD_NUMBER ? PEERPIDFD : call.data.nr;
+	int number = number_of(&call.data);
 	bool refused = false;
 	/* not those of a peer, which has inherited the filter */
 	if (armed && (int)call.pid == worker_id && counts(&call.data)) {

@@ -179,9 +179,14 @@ impl Drop for Parcel {
             self.info.pid
         );
         let _ = Python::try_attach(|py| {
+            // It may be on its way out because of an exception, which must not be in the way.
+            let raised = PyErr::take(py);
             let text = CString::new(text).unwrap_or_default();
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
                 error.write_unraisable(py, None);
+            }
+            if let Some(raised) = raised {
+                raised.restore(py);
             }
         });
     }

@@ -13,14 +13,12 @@ pub(crate) fn wait<T: Send>(
     Timeout(timeout): Timeout,
     call: impl Fn(Option<Duration>) -> Result<T, Error> + Sync,
 ) -> PyResult<T> {
-    if timeout == Some(Duration::ZERO) {
-        // Such a call never waits, so there is nothing to let others run for.
-        return call(timeout).map_err(os_error);
-    }
+    // Such a call never waits, so there is nothing to let others run for.
+    let at_once = timeout == Some(Duration::ZERO);
     let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut left = timeout;
     loop {
-        match py.detach(|| call(left)) {
+        match if at_once { call(timeout) } else { py.detach(|| call(left)) } {
             Err(error) if error.errno() == libc::EINTR => py.check_signals()?,
             result => return result.map_err(os_error),
         }

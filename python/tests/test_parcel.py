@@ -8,7 +8,7 @@ import os
 import pickle
 import socket
 import threading
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -153,6 +153,14 @@ def test_a_forgotten_one_is_closed_with_a_warning(inbox: sendfd.Inbox) -> None:
         del parcel
         gc.collect()
     assert not is_open(fd)
+
+
+def test_one_that_goes_because_of_an_exception(inbox: sendfd.Inbox) -> None:
+    called_wrongly: Any = len
+    with pytest.warns(ResourceWarning), pytest.raises(TypeError, match="exactly one argument"):
+        called_wrongly(received(inbox), 1)
+    with pytest.warns(ResourceWarning), pytest.raises(AttributeError, match="no_such"):
+        received(inbox).no_such  # type: ignore[attr-defined]  # noqa: B018
 
 
 @pytest.mark.filterwarnings("error")

@@ -10,6 +10,7 @@ mod errors;
 mod inbox;
 mod parcel;
 mod send;
+mod stream;
 mod wait;
 
 use pyo3::pymodule;
@@ -23,6 +24,8 @@ mod _sendfd {
     use crate::parcel::Parcel;
     #[pymodule_export]
     use crate::send::send;
+    #[pymodule_export]
+    use crate::stream::receive;
 
     use pyo3::prelude::*;
 

@@ -15,7 +15,7 @@ pub(crate) fn wait<T: Send>(
 ) -> PyResult<T> {
     // Such a call never waits, so there is nothing to let others run for.
     let at_once = timeout == Some(Duration::ZERO);
-    let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let end = timeout.filter(|_| !at_once).and_then(|timeout| Instant::now().checked_add(timeout));
     let mut left = timeout;
     loop {
         match if at_once { call(timeout) } else { py.detach(|| call(left)) } {

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Callable
 import pytest
 
 import sendfd
+import sendfd.multiprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,24 @@ def least_free() -> int:
     return fd
 
 
+def pipe_with(text: bytes) -> int:
+    """The end to read `text` from."""
+    reading, writing = os.pipe()
+    os.write(writing, text)
+    os.close(writing)
+    return reading
+
+
+def content(fd: int) -> bytes:
+    with open(fd, "rb") as file:
+        return file.read()
+
+
+def resident_pages() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1])
+
+
 @pytest.fixture(scope="session")
 def _helpers_of_multiprocessing() -> None:
     """Once they run, they stay, with a descriptor each."""
@@ -54,6 +73,18 @@ def _nothing_is_left_open(_helpers_of_multiprocessing: None) -> Iterator[None]:
     gc.collect()
     assert open_descriptors() == before
     assert threading.active_count() == threads
+
+
+@pytest.fixture
+def uninstalled(_nothing_is_left_open: None) -> Iterator[None]:
+    yield
+    sendfd.multiprocessing.uninstall()
+    gc.collect()
+
+
+@pytest.fixture
+def installed() -> None:
+    sendfd.multiprocessing.install()
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gc
+import errno
 import os
 import pickle
-import signal
+import resource
 import socket
 import subprocess
 import sys
@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 import sendfd.multiprocessing
-from conftest import open_descriptors, wait_until_asleep
+from conftest import (
+    content,
+    least_free,
+    open_descriptors,
+    pipe_with,
+    resident_pages,
+    wait_until_asleep,
+)
 from sendfd.multiprocessing import recv_handle, send_handle
 
 if TYPE_CHECKING:
@@ -26,22 +33,12 @@ if TYPE_CHECKING:
 
     from conftest import Child
 
+pytestmark = pytest.mark.usefixtures("uninstalled")
+
 ME = os.getpid()
 METHODS = ["fork", "spawn", "forkserver"]
 context_of: Any = get_context
 STANDARD = (reduction.send_handle, reduction.recv_handle, reduction.DupFd)
-
-
-@pytest.fixture(autouse=True)
-def _uninstalled(_nothing_is_left_open: None) -> Iterator[None]:
-    yield
-    sendfd.multiprocessing.uninstall()
-    gc.collect()
-
-
-@pytest.fixture
-def installed() -> None:
-    sendfd.multiprocessing.install()
 
 
 @pytest.fixture
@@ -50,19 +47,6 @@ def pair() -> Iterator[tuple[Connection, Connection]]:
     yield here, there
     here.close()
     there.close()
-
-
-def pipe_with(text: bytes) -> int:
-    """The end to read `text` from."""
-    reading, writing = os.pipe()
-    os.write(writing, text)
-    os.close(writing)
-    return reading
-
-
-def content(fd: int) -> bytes:
-    with open(fd, "rb") as file:
-        return file.read()
 
 
 def test_install_and_uninstall() -> None:
@@ -273,6 +257,58 @@ def test_children_have_it_too(method: str, installed: None) -> None:
     process.close()
 
 
+def test_what_else_comes_along_is_closed(pair: tuple[Connection, Connection]) -> None:
+    here, there = pair
+    wanted, (reading, writing) = pipe_with(b"wanted"), os.pipe()
+    with socket.socket(fileno=os.dup(here.fileno())) as stream:
+        socket.send_fds(stream, [b"x"], [wanted, writing, writing])
+    os.close(wanted)
+    os.close(writing)
+    assert content(recv_handle(there)) == b"wanted"
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
+def test_a_full_table(installed: None, pair: tuple[Connection, Connection]) -> None:
+    """What went by pid is not even lost; the next one is found all the same."""
+    here, there = pair
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for handle, number in ((here.fileno(), ME), (there.fileno(), None)):
+        send_handle(here, handle, number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least_free(), limits[1]))
+        try:
+            with pytest.raises(OSError, match=r"open files|EMFILE") as caught:
+                recv_handle(there)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caught.value.errno == errno.EMFILE
+    fd = pipe_with(b"the next one")
+    send_handle(here, fd, ME)
+    os.close(fd)
+    assert content(recv_handle(there)) == b"the next one"
+
+
+def test_many_round_trips_between_processes_grow_nothing(installed: None) -> None:
+    here, there = Pipe()
+    process = context_of("fork").Process(target=serve, args=(there, ME, 20_000))
+    process.start()
+    there.close()
+
+    def round_trips() -> int:
+        for _ in range(10_000):
+            reduction.send_handle(here, 0, process.pid)
+            os.close(reduction.recv_handle(here))
+        return resident_pages()
+
+    pages, descriptors = round_trips(), open_descriptors()
+    assert round_trips() - pages < 256
+    assert open_descriptors() == descriptors
+    here.close()
+    process.join()
+    assert process.exitcode == 0
+    process.close()
+
+
 def unpickle(queue: Any, results: Any) -> None:
     while (item := queue.get()) is not None:
         with item:
@@ -301,92 +337,6 @@ def test_sockets_in_queues(method: str, installed: None) -> None:
         used.close()
 
 
-def test_a_ticket_is_redeemed_once(installed: None) -> None:
-    fd = pipe_with(b"mine")
-    message = reduction.ForkingPickler.dumps(reduction.DupFd(fd))
-    os.close(fd)
-    assert content(pickle.loads(message).detach()) == b"mine"
-    with pytest.raises(EOFError):
-        pickle.loads(message).detach()
-
-
-REDEEMER = """
-import os, pickle, sys
-print("ready", flush=True)
-while line := sys.stdin.readline():
-    ticket = pickle.loads(bytes.fromhex(line))
-    try:
-        with open(ticket.detach(), "rb") as file:
-            print(os.get_inheritable(file.fileno()), file.read().decode(), flush=True)
-    except Exception as error:
-        print(type(error).__name__, flush=True)
-"""
-
-
-def ticket_for(text: bytes) -> str:
-    fd = pipe_with(text)
-    message = bytes(reduction.ForkingPickler.dumps(sendfd.multiprocessing.DupFd(fd)))
-    os.close(fd)
-    return message.hex()
-
-
-def test_a_ticket_goes_to_an_unrelated_process(child: Callable[..., Child]) -> None:
-    first, second = child(REDEEMER), child(REDEEMER)
-    assert (first.said(), second.said()) == ("ready", "ready")
-    for i in range(5):
-        for process in (first, second):
-            ticket = ticket_for(b"%d" % i)
-            process.tell(ticket)
-            assert process.said() == f"False {i}"
-    ticket = ticket_for(b"once")
-    first.tell(ticket)
-    assert first.said() == "False once"
-    second.tell(ticket)
-    assert second.said() == "EOFError"
-    second.tell(ticket_for(b"still well"))
-    assert second.said() == "False still well"
-    # Everything is begun anew, and the channel that was kept has ended.
-    lost = ticket_for(b"lost")
-    sendfd.multiprocessing.uninstall()
-    second.tell(lost)
-    assert second.said() == "ConnectionRefusedError"
-    second.tell(ticket_for(b"anew"))
-    assert second.said() == "False anew"
-    assert (first.ends(), second.ends()) == (0, 0)
-
-
-ISSUER = """
-import os, sys
-from multiprocessing import reduction
-import sendfd.multiprocessing as m
-print(bytes(reduction.ForkingPickler.dumps(m.DupFd(0))).hex(), flush=True)
-print(bytes(reduction.ForkingPickler.dumps(m.DupFd(0))).hex(), flush=True)
-sys.stdin.readline()
-"""
-
-
-def test_an_issuer_that_dies_is_no_hang(child: Callable[..., Child]) -> None:
-    issuer = child(ISSUER)
-    first, second = (pickle.loads(bytes.fromhex(issuer.said())) for _ in range(2))
-    os.close(first.detach())
-    issuer.kill()
-    with pytest.raises(ProcessLookupError):
-        second.detach()
-
-
-def test_an_issuer_that_is_stopped_does_not_disturb_others(child: Callable[..., Child]) -> None:
-    stopped, well = child(ISSUER), child(ISSUER)
-    tickets = [pickle.loads(bytes.fromhex(issuer.said())) for issuer in (stopped, well)]
-    later = pickle.loads(bytes.fromhex(stopped.said()))
-    os.close(tickets[0].detach())
-    stopped.process.send_signal(signal.SIGSTOP)
-    waiting = threading.Thread(target=lambda: os.close(later.detach()))
-    waiting.start()
-    os.close(tickets[1].detach())
-    stopped.process.send_signal(signal.SIGCONT)
-    waiting.join()
-
-
 def test_a_forked_child_keeps_nothing_of_its_parents(
     installed: None, in_fork: Callable[[Callable[[], None]], int]
 ) -> None:
@@ -406,16 +356,6 @@ def test_a_forked_child_keeps_nothing_of_its_parents(
 
     assert in_fork(child) == 0
     os.close(writing)
-    assert os.read(reading, 1) == b""
-    os.close(reading)
-
-
-def test_what_was_never_redeemed_goes_with_uninstall(installed: None) -> None:
-    reading, writing = os.pipe()
-    for _ in range(20):
-        reduction.DupFd(writing)
-    os.close(writing)
-    sendfd.multiprocessing.uninstall()
     assert os.read(reading, 1) == b""
     os.close(reading)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 
 import sendfd
-from conftest import open_descriptors
+from conftest import open_descriptors, resident_pages
 
 if TYPE_CHECKING:
     from conftest import Child
@@ -176,11 +176,6 @@ with sendfd.Inbox() as inbox:
                 break
             sendfd.send(pid, *parcel.fds, data=parcel.data, timeout=None)
 """
-
-
-def resident_pages() -> int:
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1])
 
 
 def test_many_round_trips_grow_nothing(inbox: sendfd.Inbox, child: Callable[..., Child]) -> None:

@@ -13,7 +13,7 @@ from _typeshed import (
 )
 from typing_extensions import Buffer, Self, disjoint_base
 
-__all__ = ["MAX_DATA", "MAX_FDS", "SIGNO", "Mailbox", "Parcel", "__version__", "send"]
+__all__ = ["MAX_DATA", "MAX_FDS", "SIGNO", "Mailbox", "Parcel", "__version__", "receive", "send"]
 
 SIGNO: Final = 50
 MAX_FDS: Final = 252
@@ -31,6 +31,7 @@ def send(
     signal: int = 50,
     timeout: float | None = 0,
 ) -> None: ...
+def receive(fd: int, size: int) -> tuple[bytes, int | None]: ...
 
 @disjoint_base
 class Mailbox:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import socket
-import struct
 import threading
 from multiprocessing import reduction
 from typing import Protocol
 
 from .. import Inbox, Parcel, send
+from .._sendfd import receive
 from ._process import PerProcess
 
 
@@ -32,8 +31,7 @@ class Connection(Protocol):
 SIGNO = 49
 MARK = b"\xfd"
 TOKEN = 16
-_INT = struct.Struct("i")
-_ROOM_FOR_ONE = socket.CMSG_LEN(_INT.size)
+MESSAGE = len(MARK) + TOKEN
 
 # They tell parcels apart; no secrets. A forked child must not draw the same ones.
 _tokens = random.Random()
@@ -47,26 +45,22 @@ def send_handle(conn: Connection, handle: int, destination_pid: int | None) -> N
 
     Once this returns it may be closed; if the destination dies before it takes it, it is released.
     """
-    token = _tokens.randbytes(TOKEN)
     if destination_pid is not None:
+        token = _tokens.randbytes(TOKEN)
         try:
             send(destination_pid, handle, data=token, signal=SIGNO)
         except OSError:
             pass  # It cannot be reached that way, or not now.
         else:
-            _tell(conn, token, destination_pid, handle)
+            try:
+                os.write(conn.fileno(), MARK + token)
+            except BaseException:
+                # Nobody will ask for the parcel. A second one with its token takes it away.
+                with contextlib.suppress(OSError):
+                    send(destination_pid, handle, data=token, signal=SIGNO)
+                raise
             return
     standard_send_handle(conn, handle, destination_pid)
-
-
-def _tell(conn: Connection, token: bytes, destination_pid: int, handle: int) -> None:
-    try:
-        os.write(conn.fileno(), MARK + token)
-    except BaseException:
-        # Nobody will ask for the parcel. A second one with its token takes it away.
-        with contextlib.suppress(OSError):
-            send(destination_pid, handle, data=token, signal=SIGNO)
-        raise
 
 
 def recv_handle(conn: Connection) -> int:
@@ -74,13 +68,13 @@ def recv_handle(conn: Connection) -> int:
 
     Raises EOFError if the other end is closed.
     """
-    room = _open_mailroom()  # Whoever sends from now on can reach it.
-    message, handle = _read(conn)
+    room = mailroom.made or _open_mailroom()  # Whoever sends from now on can reach it.
+    message, handle = receive(conn.fileno(), MESSAGE)
     if handle is not None:
         return handle
     if not message:
         raise EOFError
-    if room is None or len(message) != len(MARK) + TOKEN or not message.startswith(MARK):
+    if room is None or len(message) != MESSAGE or not message.startswith(MARK):
         raise RuntimeError("Invalid data received")
     return room.take(message[len(MARK) :])
 
@@ -90,24 +84,6 @@ def _open_mailroom() -> Mailroom | None:
         return mailroom.get()
     except OSError:
         return None  # Senders will see that, and use the connection.
-
-
-def _read(conn: Connection) -> tuple[bytes, int | None]:
-    stream = socket.SocketType(socket.AF_UNIX, socket.SOCK_STREAM, 0, conn.fileno())
-    try:
-        return receive(stream, len(MARK) + TOKEN)
-    finally:
-        stream.detach()
-
-
-def receive(sock: socket.SocketType, size: int) -> tuple[bytes, int | None]:
-    """Reads up to `size` bytes, and the descriptor that may come with them."""
-    message, control, _, _ = sock.recvmsg(size, _ROOM_FOR_ONE, socket.MSG_CMSG_CLOEXEC)
-    for level, kind, data in control:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            (handle,) = _INT.unpack(data)
-            return message, handle
-    return message, None
 
 
 class Mailroom:

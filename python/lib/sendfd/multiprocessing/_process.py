@@ -25,29 +25,26 @@ class PerProcess(Generic[S]):
 
     def __init__(self, make: Callable[[], S]) -> None:
         self._make = make
-        self._made: S | None = None
+        self.made: S | None = None  # to be read only
         self._lock = threading.Lock()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._forget)
 
     def get(self) -> S:
-        made = self._made
+        made = self.made
         if made is None:
             with self._lock:
-                made = self._made = self._made or self._make()
+                made = self.made = self.made or self._make()
         return made
-
-    def get_if_made(self) -> S | None:
-        return self._made
 
     def close(self) -> None:
         with self._lock:
-            made, self._made = self._made, None
+            made, self.made = self.made, None
         if made is not None:
             made.close()
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
-        made, self._made = self._made, None
+        made, self.made = self.made, None
         if made is not None:
             made.forget()

@@ -18,8 +18,8 @@ from multiprocessing import context, resource_sharer
 from typing import TYPE_CHECKING
 
 from .. import send
+from .._sendfd import receive
 from ._counter import HERE_IT_IS, SIGNO, counter
-from ._handles import receive
 from ._process import PerProcess
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Channel:
     def __init__(self, pid: int) -> None:
         self._lock = threading.Lock()
         self._here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._here.setblocking(True)  # The program may have set another default.
         with there:
             try:
                 send(pid, there, signal=SIGNO, timeout=None)
@@ -62,7 +63,7 @@ class Channel:
         with self._lock:
             try:
                 self._here.send(token)
-                answer, fd = receive(self._here, len(HERE_IT_IS))
+                answer, fd = receive(self._here.fileno(), len(HERE_IT_IS))
                 if not answer:
                     raise EOFError
             except BaseException:

@@ -1,0 +1,126 @@
+"""sendfd.multiprocessing: descriptors that are pickled before anybody knows for whom."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import threading
+from multiprocessing import reduction
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+import sendfd.multiprocessing
+from conftest import content, pipe_with
+
+if TYPE_CHECKING:
+    from conftest import Child
+
+pytestmark = pytest.mark.usefixtures("uninstalled")
+
+
+def test_a_ticket_is_redeemed_once(installed: None) -> None:
+    fd = pipe_with(b"mine")
+    message = reduction.ForkingPickler.dumps(reduction.DupFd(fd))
+    os.close(fd)
+    assert content(pickle.loads(message).detach()) == b"mine"
+    with pytest.raises(EOFError):
+        pickle.loads(message).detach()
+
+
+REDEEMER = """
+import os, pickle, sys
+print("ready", flush=True)
+while line := sys.stdin.readline():
+    ticket = pickle.loads(bytes.fromhex(line))
+    try:
+        with open(ticket.detach(), "rb") as file:
+            print(os.get_inheritable(file.fileno()), file.read().decode(), flush=True)
+    except Exception as error:
+        print(type(error).__name__, flush=True)
+"""
+
+
+def ticket_for(text: bytes) -> str:
+    fd = pipe_with(text)
+    message = bytes(reduction.ForkingPickler.dumps(sendfd.multiprocessing.DupFd(fd)))
+    os.close(fd)
+    return message.hex()
+
+
+def test_a_ticket_goes_to_an_unrelated_process(child: Callable[..., Child]) -> None:
+    first, second = child(REDEEMER), child(REDEEMER)
+    assert (first.said(), second.said()) == ("ready", "ready")
+    for i in range(5):
+        for process in (first, second):
+            ticket = ticket_for(b"%d" % i)
+            process.tell(ticket)
+            assert process.said() == f"False {i}"
+    ticket = ticket_for(b"once")
+    first.tell(ticket)
+    assert first.said() == "False once"
+    second.tell(ticket)
+    assert second.said() == "EOFError"
+    second.tell(ticket_for(b"still well"))
+    assert second.said() == "False still well"
+    # Everything is begun anew, and the channel that was kept has ended.
+    lost = ticket_for(b"lost")
+    sendfd.multiprocessing.uninstall()
+    second.tell(lost)
+    assert second.said() == "ConnectionRefusedError"
+    second.tell(ticket_for(b"anew"))
+    assert second.said() == "False anew"
+    assert (first.ends(), second.ends()) == (0, 0)
+
+
+ISSUER = """
+import os, sys
+from multiprocessing import reduction
+import sendfd.multiprocessing as m
+print(bytes(reduction.ForkingPickler.dumps(m.DupFd(0))).hex(), flush=True)
+print(bytes(reduction.ForkingPickler.dumps(m.DupFd(0))).hex(), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_another_default_timeout_does_not_matter(child: Callable[..., Child]) -> None:
+    issuer = child(ISSUER)
+    socket.setdefaulttimeout(0)
+    try:
+        os.close(pickle.loads(bytes.fromhex(issuer.said())).detach())
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+def test_an_issuer_that_dies_is_no_hang(child: Callable[..., Child]) -> None:
+    issuer = child(ISSUER)
+    first, second = (pickle.loads(bytes.fromhex(issuer.said())) for _ in range(2))
+    os.close(first.detach())
+    issuer.kill()
+    with pytest.raises(ProcessLookupError):
+        second.detach()
+
+
+def test_an_issuer_that_is_stopped_does_not_disturb_others(child: Callable[..., Child]) -> None:
+    stopped, well = child(ISSUER), child(ISSUER)
+    tickets = [pickle.loads(bytes.fromhex(issuer.said())) for issuer in (stopped, well)]
+    later = pickle.loads(bytes.fromhex(stopped.said()))
+    os.close(tickets[0].detach())
+    stopped.process.send_signal(signal.SIGSTOP)
+    waiting = threading.Thread(target=lambda: os.close(later.detach()))
+    waiting.start()
+    os.close(tickets[1].detach())
+    stopped.process.send_signal(signal.SIGCONT)
+    waiting.join()
+
+
+def test_what_was_never_redeemed_goes_with_uninstall(installed: None) -> None:
+    reading, writing = os.pipe()
+    for _ in range(20):
+        reduction.DupFd(writing)
+    os.close(writing)
+    sendfd.multiprocessing.uninstall()
+    assert os.read(reading, 1) == b""
+    os.close(reading)

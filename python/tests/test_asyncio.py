@@ -125,6 +125,19 @@ def test_one_that_is_cancelled_leaves_the_mail_to_the_other() -> None:
     run(main)
 
 
+def test_mail_without_end_lets_other_tasks_run() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        other = asyncio.create_task(until_waiting())
+        sendfd.send(ME, 0)
+        async for parcel in inbox:
+            with parcel:
+                if other.done():
+                    break
+                sendfd.send(ME, 0)  # There is always one more.
+
+    run(main)
+
+
 def test_closing_ends_the_iteration() -> None:
     async def main(inbox: sendfd.Inbox) -> None:
         async def iterate() -> str:

@@ -270,7 +270,7 @@ def test_what_else_comes_along_is_closed(pair: tuple[Connection, Connection]) ->
 
 
 def test_a_full_table(installed: None, pair: tuple[Connection, Connection]) -> None:
-    """What went by pid is not even lost; the next one is found all the same."""
+    """Lost, as in the standard way; but it is released, and the next one is found."""
     here, there = pair
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     for handle, number in ((here.fileno(), ME), (there.fileno(), None)):

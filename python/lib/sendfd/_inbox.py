@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ._sendfd import Parcel
 
 
+# Other tasks get their turn after so many parcels that were there already.
+_IN_A_ROW = 64
+
+
 class Inbox(Mailbox):
     """Where parcels for this process arrive that were sent with the number `signal`.
 
@@ -34,6 +38,13 @@ class Inbox(Mailbox):
     several parcels, and some for none.
 
     A forked child has no inbox before it opens its own: the inherited one raises PermissionError.
+
+    >>> import os, sendfd
+    >>> with sendfd.Inbox(51) as inbox:
+    ...     sendfd.send(os.getpid(), 0, data=b"hello", signal=51)
+    ...     with inbox.recv(timeout=1) as parcel:
+    ...         parcel.data, len(parcel.fds)
+    (b'hello', 1)
     """
 
     def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
@@ -41,6 +52,7 @@ class Inbox(Mailbox):
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
+        self._in_a_row = 0
 
     def close(self) -> None:
         """Closes it, from whatever thread. May be repeated.
@@ -75,10 +87,15 @@ class Inbox(Mailbox):
 
     async def __anext__(self) -> Parcel:
         """Takes the next parcel. Nothing is lost if the wait is cancelled."""
+        self._in_a_row += 1
+        if self._in_a_row > _IN_A_ROW:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
         while not self.closed:
             try:
                 return self.recv(timeout=0)
             except BlockingIOError:
+                self._in_a_row = 0
                 await self._readable()
             except OSError as error:
                 if error.errno != errno.EBADF or not self.closed:

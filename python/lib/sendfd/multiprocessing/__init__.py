@@ -1,12 +1,15 @@
 """multiprocessing's descriptor passing, by pid.
 
-    import sendfd.multiprocessing
-    sendfd.multiprocessing.install()
+>>> import sendfd.multiprocessing
+>>> sendfd.multiprocessing.install()
 
 From then on multiprocessing.reduction.send_handle() and recv_handle() go by pid in this process and
 in all that it starts, under fork, spawn and forkserver; and so do connections, sockets and shared
-memory that are pickled into queues and pipes. uninstall() puts back what was there. The functions
-may also be used without that.
+memory that are pickled into queues and pipes.
+
+>>> sendfd.multiprocessing.uninstall()
+
+puts back what was there. The functions may also be used without that.
 
 A process that has not installed it can still be talked to, in both directions: what cannot go by
 pid, because the destination has no inbox (yet), is full, or may not be signalled, goes over the

@@ -9,6 +9,7 @@ import resource
 import select
 import selectors
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
@@ -165,6 +166,30 @@ def test_other_threads_run_while_one_waits(inbox: sendfd.Inbox) -> None:
     sendfd.send(ME, 0, data=b"from here")
     thread.join()
     assert got == [b"from here"]
+
+
+def test_mail_that_is_there_is_taken_while_another_thread_computes(inbox: sendfd.Inbox) -> None:
+    stop = False
+
+    def compute() -> None:
+        while not stop:
+            pass
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.3)
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        started = time.monotonic()
+        for _ in range(20):
+            sendfd.send(ME, 0, timeout=None)
+            inbox.recv().close()
+        # Giving up the interpreter's lock each time takes 6 s, or 12.
+        assert time.monotonic() - started < 3
+    finally:
+        stop = True
+        sys.setswitchinterval(before)
+        thread.join()
 
 
 WAITING = """

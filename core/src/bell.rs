@@ -116,8 +116,7 @@ pub(crate) fn hang(signal: Signal, generation: u32) -> Result<()> {
             return Err(Errno(libc::EADDRINUSE));
         }
         // Blocked first: with another thread's default action it could kill in between.
-        let was_blocked = signal::block(signo)?;
-        let overflow_was_blocked = signal::block(OVERFLOW)?;
+        let [was_blocked, overflow_was_blocked] = signal::block([signo, OVERFLOW])?;
         if bells.open.is_empty() {
             bells.overflow_was_blocked = overflow_was_blocked;
         }

@@ -65,9 +65,9 @@ fn set_of(signals: &[i32]) -> libc::sigset_t {
     set
 }
 
-/// Blocks `signo` in the calling thread; tells whether it was blocked before.
-pub(crate) fn block(signo: i32) -> Result<bool> {
-    let (blocked, mut before) = (set_of(&[signo]), set_of(&[]));
+/// Blocks `signals` in the calling thread, all or none; tells which were blocked before.
+pub(crate) fn block<const N: usize>(signals: [i32; N]) -> Result<[bool; N]> {
+    let (blocked, mut before) = (set_of(&signals), set_of(&[]));
     // SAFETY: two valid sets.
     let failed =
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const blocked, &raw mut before) };
@@ -75,7 +75,7 @@ pub(crate) fn block(signo: i32) -> Result<bool> {
         return Err(Errno(failed));
     }
     // SAFETY: a valid set.
-    Ok(unsafe { libc::sigismember(&raw const before, signo) } == 1)
+    Ok(signals.map(|signo| unsafe { libc::sigismember(&raw const before, signo) } == 1))
 }
 
 /// Unblocks `signo` in the calling thread.
@@ -141,14 +141,14 @@ mod tests {
     #[test]
     fn a_rung_signal_is_dequeued_once() {
         let signo = libc::SIGRTMIN() + 9;
-        assert_eq!(block(signo), Ok(false));
-        assert_eq!(block(signo), Ok(true));
+        assert_eq!(block([signo]), Ok([false]));
+        assert_eq!(block([signo, signo + 1]), Ok([true, false]));
         assert_eq!(dequeue(&Set::of(&[signo])), None);
         ring(signo);
         let info = dequeue(&Set::of(&[signo])).expect("the signal that was just queued");
         assert_eq!((info.signo, info.code), (signo, libc::SI_QUEUE));
         assert_eq!(dequeue(&Set::of(&[signo])), None);
         unblock(signo);
-        assert_eq!(block(signo), Ok(false));
+        assert_eq!(block([signo]), Ok([false]));
     }
 }

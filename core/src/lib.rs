@@ -35,6 +35,7 @@ mod parcel;
 pub use parcel::{Info, Parcel};
 mod bell;
 mod incoming;
+mod reserve;
 mod tray;
 
 mod error;

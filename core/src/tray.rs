@@ -10,9 +10,10 @@
 use crate::bell::Bell;
 use crate::incoming::{self, Kept, Room, Taken, Unpacked};
 use crate::parcel::Info;
+use crate::reserve::Reserve;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
-use crate::sys::fd::{self, PrivateFd, placeholder};
+use crate::sys::fd::{self, PrivateFd};
 use crate::sys::ids::{self, Uids};
 use crate::sys::signal::SignalInfo;
 use crate::sys::socket::{self, Blocking};
@@ -47,8 +48,7 @@ pub(crate) struct Tray {
     epoll: Arc<PrivateFd>,
     /// None once the inbox is closed.
     listener: Option<PrivateFd>,
-    /// Given up to accept one more link when the table is full.
-    reserve: Option<PrivateFd>,
+    reserve: Reserve,
     links: HashMap<RawFd, Link, Direct>,
     /// Accepted, but the kernel has not told yet whose it is.
     newcomer: Option<PrivateFd>,
@@ -82,13 +82,13 @@ impl Tray {
             bell.arm(listener.as_fd())?;
         }
         epoll::add(epoll.as_fd(), listener.as_fd())?;
-        let reserve = PrivateFd::new_out_of_the_way(placeholder)?;
+        let reserve = Reserve::open(Arc::clone(&epoll))?;
         socket::listen(listener.as_fd())?;
         Ok(Tray {
             signal,
             epoll,
             listener: Some(listener),
-            reserve: Some(reserve),
+            reserve,
             links: HashMap::default(),
             newcomer: None,
             unready: Vec::new(),
@@ -134,6 +134,13 @@ impl Tray {
 
     /// Takes the next parcel, if there is any.
     pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
+        let taken = self.take_next(room);
+        // Whoever polls the epoll set must not sleep on it.
+        self.reserve.show(self.has_something_not_watched());
+        taken
+    }
+
+    fn take_next(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
         self.watch_the_unready();
         if self.newcomer.is_some() {
             self.accept();
@@ -180,13 +187,14 @@ impl Tray {
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
     pub(crate) fn ring_if_mail_is_left(&mut self) {
-        let left = self.look_again
-            || !self.due.is_empty()
-            || !self.unready.is_empty()
-            || self.newcomer.is_some();
+        let left = self.look_again || !self.due.is_empty() || self.has_something_not_watched();
         if let Some(bell) = self.bell.as_mut().filter(|_| left) {
             bell.ring();
         }
+    }
+
+    fn has_something_not_watched(&self) -> bool {
+        !self.unready.is_empty() || self.newcomer.is_some()
     }
 
     /// After a change of uid: signals would be lost silently until the sockets are armed anew.
@@ -318,13 +326,10 @@ impl Tray {
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
         let socket = match accept() {
             // KERNEL: the connection stays where it is, without a further signal.
-            Err(Errno(libc::EMFILE | libc::ENFILE)) if self.reserve.take().is_some() => accept()?,
+            Err(Errno(libc::EMFILE | libc::ENFILE)) if self.reserve.give_up() => accept()?,
             result => result?,
         };
-        if self.reserve.is_none() {
-            // Without one, the next link has to wait until there is room in the table.
-            self.reserve = PrivateFd::new_out_of_the_way(placeholder).ok();
-        }
+        self.reserve.renew();
         Ok(socket)
     }
 

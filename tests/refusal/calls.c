@@ -35,6 +35,7 @@ static const struct {
 	CALL(fstatfs, ENOMEM),
 	CALL(openat, EMFILE, ENFILE, ENOENT, EACCES, ENOMEM, EINTR),
 	CALL(read, EINTR, ESRCH, ENOMEM),
+	ONLY_REFUSED(write),
 	CALL(lseek, EINVAL),
 	CALL(readlinkat, ENOENT, EACCES, ENOMEM),
 	CALL(epoll_create1, EMFILE, ENFILE, ENOMEM),

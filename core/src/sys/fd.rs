@@ -74,14 +74,6 @@ fn lifted_base() -> RawFd {
     RawFd::try_from((limit / 2).min(1024)).unwrap_or(0)
 }
 
-/// A descriptor that only holds a place in the table: given up to make room for another.
-pub(crate) fn placeholder() -> Result<OwnedFd> {
-    // SAFETY: takes no pointers.
-    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
-    // SAFETY: a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
 /// `fcntl(F_DUPFD_CLOEXEC)`, for a caller outside the library.
 pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: a borrowed descriptor and a plain number.

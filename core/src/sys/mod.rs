@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod epoll;
+pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod fork;
 pub(crate) mod ids;

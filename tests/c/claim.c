@@ -90,11 +90,13 @@ static void take(struct loop *loop, sendfd_inbox *inbox, int count)
 		}
 	}
 	/* What is readable now is no mail (a sender went away, say), but a signal tells of that, too. */
+	bool left;
 	do {
 		for (int fd; (fd = next(loop, inbox, 0)) != 0;)
 			CHECK(fd == -EAGAIN, "more parcels than were sent");
-	} while (readable(sendfd_inbox_fileno(inbox)) && next(loop, inbox, 5000) == -EAGAIN);
-	CHECK(!readable(sendfd_inbox_fileno(inbox)), "no signal pending, but the inbox polls readable");
+		left = readable(sendfd_inbox_fileno(inbox));
+	} while (left && next(loop, inbox, 5000) == -EAGAIN);
+	CHECK(!left, "no signal pending, but the inbox polls readable");
 }
 
 static void run(bool by_signalfd, unsigned flags, struct plan plan)

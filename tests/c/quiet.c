@@ -83,12 +83,12 @@ TEST_LIMIT(eight_threads_take_each_parcel_once, 60)
 	long from[4];
 	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	target = getpid();
-	for (intptr_t i = 0; i < THREADS; i++)
-		threads[i] = thread_start(taker, (void *)i);
 	for (int i = 0; i < 4; i++) {
 		from[i] = i * PARCELS / 4;
 		fork_child(send_numbered, &from[i]);
 	}
+	for (intptr_t i = 0; i < THREADS; i++)
+		threads[i] = thread_start(taker, (void *)i);
 	for (int i = 0; i < THREADS; i++)
 		thread_join(threads[i]);
 	for (int n = 0; n < PARCELS; n++)

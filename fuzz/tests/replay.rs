@@ -1,0 +1,34 @@
+//! The corpus once through each target, with any compiler.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    let mut inputs: Vec<_> = fs::read_dir(corpus)
+        .expect("a corpus")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    inputs.sort();
+    assert!(inputs.len() >= 8, "only {} inputs", inputs.len());
+    for path in inputs {
+        println!("{}", path.display());
+        run(&fs::read(&path).expect("an input"));
+    }
+}
+
+#[test]
+fn header() {
+    replay("header", sendfd_fuzz::header);
+}
+
+/// One after the other, because they count the descriptors of the process; each in a thread that has no
+/// other inbox's signals.
+#[test]
+fn message_and_announcement() {
+    let message = thread::spawn(|| replay("message", sendfd_fuzz::message));
+    message.join().expect("message");
+    let announcement = thread::spawn(|| replay("announcement", sendfd_fuzz::announcement));
+    announcement.join().expect("announcement");
+}

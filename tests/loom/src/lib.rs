@@ -1,0 +1,26 @@
+//! Models of what the threads of a process share in the core, on the core's own code: the table of
+//! descriptors and its gate (`sys/fork.rs`), and the links that are kept (`cache.rs`).
+//!
+//! With `--cfg loom` every order of the threads' steps is tried, and every value that the memory orders
+//! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for
+//! undefined behaviour in them.
+#![cfg(test)]
+#![allow(dead_code, unused_doc_comments, unused_unsafe, unreachable_pub, clippy::modulo_one)]
+
+mod kernel;
+mod link;
+mod models;
+mod sync;
+
+mod cache {
+    include!(concat!(env!("OUT_DIR"), "/cache.rs"));
+}
+mod fork {
+    include!(concat!(env!("OUT_DIR"), "/fork.rs"));
+}
+
+/// As in the core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Errno(pub(crate) i32);
+
+pub(crate) type Result<T> = std::result::Result<T, Errno>;

@@ -1,0 +1,43 @@
+//! A link as the cache sees it: a descriptor in the table, its last use, and whether it is dead.
+
+use crate::kernel::{self, OwnedFd};
+use crate::{Result, fork};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    /// None while it is dropped.
+    socket: Option<OwnedFd>,
+    last_use: u64,
+    /// Of the world outside, hence std's.
+    dead: AtomicBool,
+}
+
+impl Link {
+    pub(crate) fn open(last_use: u64) -> Result<Link> {
+        let socket = Some(fork::enlist(kernel::open)?);
+        Ok(Link { socket, last_use, dead: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_of_no_use(&self) -> bool {
+        self.is_dead()
+    }
+
+    pub(crate) fn last_use(&self) -> u64 {
+        self.last_use
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.socket.take().into_iter().for_each(fork::discharge);
+    }
+}

@@ -1,0 +1,154 @@
+//! What has to hold whatever the threads do when.
+
+use crate::cache::{Cache, Key, Who};
+use crate::link::Link;
+use crate::sync::{Arc, model, thread};
+use crate::{fork, kernel};
+
+const KEY: Key = Key { who: Who::Id(7), signo: 50 };
+
+fn nothing_is_lost() {
+    assert_eq!(fork::registered(), kernel::open_now(), "what is open is not what is registered");
+}
+
+/// What a sender does: the link that is kept if it is alive, or a new one.
+fn find(cache: &Cache, key: Key, last_use: u64) -> Arc<Link> {
+    if let Some(kept) = cache.get(key) {
+        if !kept.is_dead() {
+            return kept;
+        }
+        cache.remove(key, &kept);
+    }
+    cache.drop_the_dead();
+    cache.insert(key, Link::open(last_use).expect("a number is free"))
+}
+
+#[test]
+fn a_fork_finds_the_table_exact() {
+    model(|| {
+        // Its handlers are registered by the first link.
+        let old = Link::open(0).expect("a number is free");
+        let changes = thread::spawn(move || {
+            drop(old);
+            drop(Link::open(1).expect("a number is free"));
+        });
+        let [before, in_parent, _] = kernel::handlers();
+        before();
+        nothing_is_lost();
+        in_parent();
+        changes.join().expect("a thread");
+        nothing_is_lost();
+        assert_eq!(kernel::open_now(), []);
+        assert_eq!(fork::generation(), 0);
+    });
+}
+
+#[test]
+fn a_forked_child_begins_anew() {
+    model(|| {
+        let inherited = Cache::of_this_process();
+        let link = find(inherited, KEY, 1);
+        let [before, _, in_child] = kernel::handlers();
+        before();
+        in_child();
+        assert_eq!((fork::generation(), kernel::open_now()), (1, vec![]));
+        let threads = [1, 2].map(|last_use| {
+            thread::spawn(move || {
+                let cache = Cache::of_this_process();
+                (std::ptr::from_ref(cache).addr(), find(cache, KEY, last_use))
+            })
+        });
+        let [one, other] = threads.map(|thread| thread.join().expect("a thread"));
+        assert_eq!(one.0, other.0, "one cache in one process");
+        assert_ne!(one.0, std::ptr::from_ref(inherited).addr());
+        assert!(Arc::ptr_eq(&one.1, &other.1), "one link to one recipient");
+        assert_eq!(kernel::open_now().len(), 1);
+        nothing_is_lost();
+        // As the library does: what was inherited is left alone.
+        std::mem::forget(link);
+    });
+}
+
+#[test]
+fn a_raw_clone_wakes_up_once() {
+    model(|| {
+        let inherited = [Link::open(0), Link::open(0)];
+        kernel::wipe();
+        let wakes = || {
+            assert_eq!(fork::generation(), 1);
+            assert_eq!(kernel::open_now(), [], "something inherited is open");
+        };
+        let other = thread::spawn(wakes);
+        wakes();
+        other.join().expect("a thread");
+        nothing_is_lost();
+        std::mem::forget(inherited);
+    });
+}
+
+#[test]
+fn what_a_raw_clone_opens_stays_open() {
+    model(|| {
+        let inherited = Link::open(0);
+        kernel::wipe();
+        let open = || Link::open(1).expect("a number is free");
+        let other = thread::spawn(open);
+        let mine = open();
+        let others = other.join().expect("a thread");
+        assert_eq!(kernel::open_now().len(), 2);
+        nothing_is_lost();
+        std::mem::forget(inherited);
+        drop((mine, others));
+        assert_eq!(kernel::open_now(), []);
+    });
+}
+
+#[test]
+fn two_senders_share_one_link() {
+    model(|| {
+        let send = || find(Cache::of_this_process(), KEY, 1);
+        let other = thread::spawn(send);
+        let (mine, others) = (send(), other.join().expect("a thread"));
+        assert!(Arc::ptr_eq(&mine, &others));
+        assert_eq!(kernel::open_now().len(), 1, "the second connection is closed");
+        nothing_is_lost();
+    });
+}
+
+#[test]
+fn a_dead_link_is_replaced_once() {
+    model(|| {
+        let cache = Cache::of_this_process();
+        let old = find(cache, KEY, 1);
+        let send = || find(Cache::of_this_process(), KEY, 2);
+        let threads = [thread::spawn(send), thread::spawn(send)];
+        old.die();
+        let found = threads.map(|thread| thread.join().expect("a thread"));
+        let new: Vec<_> = found.iter().filter(|link| !Arc::ptr_eq(link, &old)).collect();
+        assert!(new.iter().all(|link| !link.is_dead() && Arc::ptr_eq(link, new[0])), "two in use");
+        let kept = cache.get(KEY).expect("one is kept");
+        assert!(new.iter().all(|link| Arc::ptr_eq(link, &kept)), "the new one was given up");
+        drop((found, old, kept));
+        assert_eq!(kernel::open_now().len(), 1);
+        nothing_is_lost();
+    });
+}
+
+#[test]
+fn a_full_set_gives_up_the_idlest() {
+    model(|| {
+        let key = |id| Key { who: Who::Id(id), signo: 50 };
+        let cache = Cache::of_this_process();
+        drop(find(cache, key(1), 1));
+        let sends = |id: i32, last_use| move || find(Cache::of_this_process(), key(id), last_use);
+        let other = thread::spawn(sends(2, 3));
+        let mine = sends(3, 2)();
+        let others = other.join().expect("a thread");
+        assert!(cache.get(key(1)).is_none(), "idle longest");
+        assert!(Arc::ptr_eq(&cache.get(key(2)).expect("kept"), &others));
+        assert!(Arc::ptr_eq(&cache.get(key(3)).expect("kept"), &mine));
+        drop((mine, others));
+        assert_eq!(kernel::open_now().len(), 2);
+        nothing_is_lost();
+    });
+}

@@ -1,0 +1,61 @@
+//! loom's types in place of std's, or std's.
+
+pub(crate) use std::sync::{Arc, PoisonError};
+
+#[cfg(loom)]
+pub(crate) use loom::{
+    lazy_static,
+    sync::{Mutex, MutexGuard, atomic},
+    thread::{self, yield_now},
+};
+#[cfg(not(loom))]
+pub(crate) use std::{
+    sync::{Mutex, MutexGuard, atomic},
+    thread::{self, yield_now},
+};
+
+#[cfg(not(loom))]
+macro_rules! lazy_static {
+    (static ref $name:ident: $type:ty = $value:expr;) => {
+        static $name: std::sync::LazyLock<$type> = std::sync::LazyLock::new(|| $value);
+    };
+}
+#[cfg(not(loom))]
+pub(crate) use lazy_static;
+
+/// loom has none.
+#[derive(Debug)]
+pub(crate) struct Once(Mutex<bool>);
+
+impl Once {
+    pub(crate) fn new() -> Once {
+        Once(Mutex::new(false))
+    }
+
+    pub(crate) fn call_once(&self, run: impl FnOnce()) {
+        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*done {
+            run();
+            *done = true;
+        }
+    }
+}
+
+/// Runs a model: in all orders, or once. LOOM_MAX_PREEMPTIONS bounds how often a thread is interrupted
+/// in one order.
+pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {
+    #[cfg(loom)]
+    {
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = 10_000;
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&runs);
+        builder.check(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            run();
+        });
+        println!("{} orders", runs.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    #[cfg(not(loom))]
+    run();
+}

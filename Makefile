@@ -84,13 +84,20 @@ test-security:  ## SECURITY.md and docs/namespaces.md name a test for each state
 	tests/security/run
 
 MINUTES ?= 10
-.PHONY: soak test-soak
-soak: all  ## account of every descriptor under murder, MINUTES=10
+.PHONY: soak soak-account soak-refusal test-soak
+soak: soak-account soak-refusal memcheck asan tsan loom miri fuzz  ## the long form of the tests of trust, MINUTES=10 of it the account
+
+soak-account: all  ## account of every descriptor under murder, MINUTES=10
 	tests/soak/run --minutes $(MINUTES)
 
-test: test-soak
-test-soak: all  ## the same for 20 seconds
+soak-refusal: all  ## every system call refused, on every machine and for good
+	tests/refusal/run --all
+
+test: test-soak test-fuzz test-memcheck
+test-soak: all  ## the account for 20 seconds
 	tests/soak/run --seconds 20
+
+include tests/checkers.mk
 
 .PHONY: demo
 demo: all  ## a real client is answered by workers in several languages
@@ -132,6 +139,8 @@ test-readme: all python-develop node  ## the README's examples, every sender wit
 check:  ## formatting, lints as errors, header current
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	for alone in fuzz tests/loom; do (cd $$alone && $(CARGO) fmt --check && \
+	  $(CARGO) clippy --locked --all-targets --target-dir $(abspath $(TARGET))/check -- -D warnings) || exit; done
 	$(CARGO) test --locked -q -p sendfd-capi --test header
 
 .PHONY: clean

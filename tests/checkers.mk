@@ -1,0 +1,31 @@
+# Tools that look for what tests alone do not see. Each is proven to see it: memcheck, asan and tsan report
+# programs with a fault first, or fail.
+
+.PHONY: memcheck asan tsan loom miri
+memcheck: include/sendfd.h  ## the C tests under valgrind
+	tests/checkers/c memcheck
+
+asan: include/sendfd.h  ## the C tests with AddressSanitizer and LeakSanitizer in them and in the library
+	tests/checkers/c asan
+
+tsan: include/sendfd.h  ## the C tests with ThreadSanitizer in them, in the library and in Rust's own
+	tests/checkers/c tsan
+
+loom:  ## what threads share in the core, in every order of their steps
+	tests/checkers/loom
+
+miri:  ## what of the core makes no system calls, under Miri
+	tests/checkers/miri
+
+.PHONY: fuzz test-fuzz test-memcheck
+FUZZ_SECONDS ?= 60
+fuzz:  ## each fuzz target for FUZZ_SECONDS=60
+	fuzz/run $(FUZZ_SECONDS)
+
+test-fuzz:  ## the fuzzers' corpus once
+	cd fuzz && CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz $(CARGO) test --locked -q
+
+test-memcheck: setup include/sendfd.h  ## some of the C tests under valgrind
+	@if command -v valgrind >/dev/null; \
+	then tests/checkers/c memcheck promises_address promises_mailbox sizes errors_recv errors_send; \
+	else echo "skipped: $@ needs valgrind"; fi

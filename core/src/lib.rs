@@ -34,6 +34,7 @@ pub use announcement::Announcement;
 mod parcel;
 pub use parcel::{Info, Parcel};
 mod bell;
+mod door;
 mod incoming;
 mod reserve;
 mod tray;

@@ -8,23 +8,17 @@
 //! tell how much of its mail is unannounced.
 
 use crate::bell::Bell;
+use crate::door::Door;
 use crate::incoming::{self, Kept, Room, Taken, Unpacked};
 use crate::parcel::Info;
-use crate::reserve::Reserve;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::{self, PrivateFd};
-use crate::sys::ids::{self, Uids};
 use crate::sys::signal::SignalInfo;
-use crate::sys::socket::{self, Blocking};
-use crate::sys::{Errno, Result};
+use crate::sys::{Errno, Result, socket};
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a forked child may take to let go of the name of an inbox that its parent has closed.
-const NAME_IS_FREE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Mail that is due on one link.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +40,8 @@ struct Link {
 pub(crate) struct Tray {
     signal: Signal,
     epoll: Arc<PrivateFd>,
-    /// None once the inbox is closed.
-    listener: Option<PrivateFd>,
-    reserve: Reserve,
+    door: Door,
     links: HashMap<RawFd, Link, Direct>,
-    /// Accepted, but the kernel has not told yet whose it is.
-    newcomer: Option<PrivateFd>,
     /// Admitted, but not yet watched: the kernel refused for the moment.
     unready: Vec<RawFd>,
     due: VecDeque<Due>,
@@ -59,43 +49,28 @@ pub(crate) struct Tray {
     look_again: bool,
     /// Why connections could not be accepted.
     trouble: Option<Errno>,
-    /// Our users when no connection was left to accept.
-    former: Uids,
     /// Signals, if the inbox has any.
     bell: Option<Bell>,
     pub(crate) unpacked: Unpacked,
 }
 
 impl Tray {
-    /// Binds `name` and begins to listen.
+    /// Begins to listen under `name`.
     pub(crate) fn open(
         signal: Signal,
         name: &[u8],
         epoll: Arc<PrivateFd>,
         bell: Option<Bell>,
     ) -> Result<Tray> {
-        let listener = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
-        bind(listener.as_fd(), name)?;
-        // KERNEL: links inherit it, some kernels at connect time: it has to come before `listen`.
-        socket::pass_credentials(listener.as_fd())?;
-        if let Some(bell) = &bell {
-            bell.arm(listener.as_fd())?;
-        }
-        epoll::add(epoll.as_fd(), listener.as_fd())?;
-        let reserve = Reserve::open(Arc::clone(&epoll))?;
-        socket::listen(listener.as_fd())?;
         Ok(Tray {
             signal,
+            door: Door::open(name, &epoll, bell.as_ref())?,
             epoll,
-            listener: Some(listener),
-            reserve,
             links: HashMap::default(),
-            newcomer: None,
             unready: Vec::new(),
             due: VecDeque::new(),
             look_again: false,
             trouble: None,
-            former: ids::uids(),
             bell,
             unpacked: Unpacked::new(),
         })
@@ -113,7 +88,7 @@ impl Tray {
             // Our own ring, or a forged one. There is mail in the queue already, or we look.
             bell.rung = false;
             self.look_again |= self.due.is_empty();
-        } else if self.is_listener(info.fd) {
+        } else if self.door.is(info.fd) {
             self.accept();
         } else if self.links.contains_key(&info.fd) {
             self.due.push_back(Due { link: info.fd, bytes: 1 });
@@ -124,7 +99,7 @@ impl Tray {
     pub(crate) fn hear(&mut self, ready: &Ready) {
         self.look_again |= ready.is_full();
         for fd in ready.iter() {
-            if self.is_listener(fd) {
+            if self.door.is(fd) {
                 self.accept();
             } else {
                 self.enqueue(fd);
@@ -136,13 +111,14 @@ impl Tray {
     pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
         let taken = self.take_next(room);
         // Whoever polls the epoll set must not sleep on it.
-        self.reserve.show(self.has_something_not_watched());
+        let something = self.has_something_not_watched();
+        self.door.reserve.show(something);
         taken
     }
 
     fn take_next(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
         self.watch_the_unready();
-        if self.newcomer.is_some() {
+        if self.door.somebody_waits_inside() {
             self.accept();
         }
         if self.due.is_empty() && self.look_again {
@@ -194,7 +170,7 @@ impl Tray {
     }
 
     fn has_something_not_watched(&self) -> bool {
-        !self.unready.is_empty() || self.newcomer.is_some()
+        !self.unready.is_empty() || self.door.somebody_waits_inside()
     }
 
     /// After a change of uid: signals would be lost silently until the sockets are armed anew.
@@ -204,7 +180,7 @@ impl Tray {
             return Ok(());
         }
         let links = self.links.values().map(|link| &link.socket);
-        for socket in links.chain(&self.listener) {
+        for socket in links.chain(self.door.listener()) {
             socket::set_owner(socket.as_fd(), bell.thread())?;
         }
         bell.note_uid();
@@ -219,24 +195,12 @@ impl Tray {
         for link in links {
             self.close_link(link);
         }
-        self.newcomer = None;
-        self.stop_listening();
-        if let Some(listener) = self.listener.take() {
-            socket::disarm(listener.as_fd());
-            epoll::remove(self.epoll.as_fd(), listener.as_fd());
-            while socket::accept(listener.as_fd()).is_ok() {}
-        }
+        self.door.close();
     }
 
     /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
-    pub(crate) fn stop_listening(&mut self) {
-        if let Some(listener) = &self.listener {
-            socket::shut_down(listener.as_fd());
-        }
-    }
-
-    fn is_listener(&self, fd: RawFd) -> bool {
-        self.listener.as_ref().is_some_and(|listener| listener.as_raw_fd() == fd)
+    pub(crate) fn stop_listening(&self) {
+        self.door.stop_listening();
     }
 
     fn look(&mut self) {
@@ -278,59 +242,23 @@ impl Tray {
 
     /// Accepts the links that wait, up to so many that the caller's deadline is not forgotten.
     fn accept(&mut self) {
-        let us = ids::uids();
-        if let Some(listener) = self.listener.as_ref().filter(|_| us != self.former) {
-            // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
-            // former one.
-            let _ = socket::listen(listener.as_fd());
-        }
+        let us = self.door.look_at_ourselves();
         for _ in 0..Ready::MOST {
-            match self.accept_one(us) {
-                Ok(()) | Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
-                Err(Errno(libc::EAGAIN)) => {
-                    self.former = us;
-                    return;
-                }
+            match self.door.admit(us) {
+                Ok(Some(socket)) => self.welcome(socket),
+                Ok(None) | Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
+                Err(Errno(libc::EAGAIN)) => return,
                 Err(errno) => return self.postpone(errno),
             }
         }
         self.look_again = true;
     }
 
-    fn accept_one(&mut self, us: Uids) -> Result<()> {
-        let socket = match self.newcomer.take() {
-            Some(socket) => socket,
-            None => self.accept_socket()?,
-        };
-        // Looked at before any message is: whoever may not signal us is shut out, and what it sent
-        // is released without ever entering our table.
-        let them = match socket::peer(socket.as_fd()) {
-            Ok(peer) => peer.effective_uid,
-            Err(errno) => {
-                self.newcomer = Some(socket);
-                return Err(errno);
-            }
-        };
-        // What was sent to the user that we were counts as sent, and is not lost by our changing it.
-        if them == 0 || us.admit(them) || self.former.admit(them) {
-            let fd = socket.as_raw_fd();
-            self.links.insert(fd, Link { socket, due: false });
-            self.unready.push(fd);
-            self.watch_the_unready();
-        }
-        Ok(())
-    }
-
-    fn accept_socket(&mut self) -> Result<PrivateFd> {
-        let Some(listener) = &self.listener else { return Err(Errno(libc::EAGAIN)) };
-        let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
-        let socket = match accept() {
-            // KERNEL: the connection stays where it is, without a further signal.
-            Err(Errno(libc::EMFILE | libc::ENFILE)) if self.reserve.give_up() => accept()?,
-            result => result?,
-        };
-        self.reserve.renew();
-        Ok(socket)
+    fn welcome(&mut self, socket: PrivateFd) {
+        let fd = socket.as_raw_fd();
+        self.links.insert(fd, Link { socket, due: false });
+        self.unready.push(fd);
+        self.watch_the_unready();
     }
 
     fn watch_the_unready(&mut self) {
@@ -363,24 +291,6 @@ impl Tray {
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());
             socket::shut_down(socket.as_fd());
-        }
-    }
-}
-
-/// Takes the name, which may be held for a moment longer by what we were before.
-///
-/// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
-/// since, or of the image before `exec`, until it runs for the first time and closes them. There is
-/// nothing that could be waited for.
-fn bind(listener: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let end = Instant::now() + NAME_IS_FREE_WITHIN;
-    loop {
-        match socket::bind(listener, name) {
-            Err(Errno(libc::EADDRINUSE)) if Instant::now() < end => {
-                // A pause; one that is cut short does no harm.
-                let _ = fd::poll([], 1);
-            }
-            result => return result,
         }
     }
 }

@@ -34,12 +34,22 @@ impl Deadline {
 
     /// The same as `poll` and `epoll_wait` want it: rounded up, -1 for no end.
     pub(crate) fn left_ms(self) -> i32 {
-        self.left()
-            .map_or(-1, |left| i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+        match self {
+            Deadline::Now => 0,
+            Deadline::At(end) => {
+                let left = end.saturating_duration_since(Instant::now());
+                i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+            }
+            Deadline::Never => -1,
+        }
     }
 
     pub(crate) fn has_passed(self) -> bool {
-        self.left() == Some(Duration::ZERO)
+        match self {
+            Deadline::Now => true,
+            Deadline::At(end) => Instant::now() >= end,
+            Deadline::Never => false,
+        }
     }
 
     /// What a call reports that found nothing in time.

@@ -306,12 +306,6 @@ impl Inner {
             if in_time && self.note_next_signal(&mut tray) {
                 continue;
             }
-            if !ready.is_empty() {
-                // Mail that no signal tells of.
-                tray.hear(&ready);
-                ready.clear();
-                continue;
-            }
             if deadline.has_passed() {
                 looks_left -= 1;
             }
@@ -323,10 +317,14 @@ impl Inner {
                 return Err(Errno(deadline.errno()).into());
             }
             tray = self.tray();
+            // What signals tell of comes first, for they keep the order of arrival.
+            if !self.note_next_signal(&mut tray) {
+                tray.hear(&ready);
+            }
         }
     }
 
-    /// Dequeues a signal of this inbox, if one is pending. They come in order of arrival.
+    /// Dequeues a signal of this inbox, if one is pending.
     fn note_next_signal(&self, tray: &mut Tray) -> bool {
         if self.owner.is_none() {
             return false;

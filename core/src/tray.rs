@@ -117,7 +117,9 @@ impl Tray {
     }
 
     fn take_next(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
-        self.watch_the_unready();
+        if !self.unready.is_empty() {
+            self.watch_the_unready();
+        }
         if self.door.somebody_waits_inside() {
             self.accept();
         }

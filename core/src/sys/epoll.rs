@@ -33,10 +33,6 @@ impl Ready {
         self.len == 0
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.len = 0;
-    }
-
     /// Whether there may be more than these.
     pub(crate) fn is_full(&self) -> bool {
         self.len == Ready::MOST

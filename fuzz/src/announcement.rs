@@ -78,25 +78,25 @@ pub fn announcement(input: &[u8]) {
     BENCH.with_borrow_mut(|bench| {
         let bench = bench.get_or_insert_with(Bench::open);
         let before = count_open();
-        let mut session = Session { bench, talks: Vec::new() };
+        let mut round = Round { bench, talks: Vec::new() };
         let mut input = Bytes(input);
         for _ in 0..MOST_OPS {
             if input.is_empty() {
                 break;
             }
-            session.step(&mut input);
+            round.step(&mut input);
         }
-        session.finish();
+        round.finish();
         assert_eq!(count_open(), before, "descriptors were left open");
     });
 }
 
-struct Session<'a> {
+struct Round<'a> {
     bench: &'a mut Bench,
     talks: Vec<Talk>,
 }
 
-impl Session<'_> {
+impl Round<'_> {
     fn step(&mut self, input: &mut Bytes<'_>) {
         let op = input.u8();
         match op & 7 {

@@ -83,26 +83,26 @@ pub fn message(input: &[u8]) {
             _ => (&inboxes.signalling.0, &inboxes.signalling.1),
         };
         let before = count_open();
-        let mut session = Session { mailbox, name, talks: Vec::new(), current: [None; 4] };
+        let mut round = Round { mailbox, name, talks: Vec::new(), current: [None; 4] };
         for _ in 0..MOST_OPS {
             if input.is_empty() {
                 break;
             }
-            session.step(&mut input);
+            round.step(&mut input);
         }
-        session.finish();
+        round.finish();
         assert_eq!(count_open(), before, "descriptors were left open");
     });
 }
 
-struct Session<'a> {
+struct Round<'a> {
     mailbox: &'a Mailbox,
     name: &'a [u8],
     talks: Vec<Talk>,
     current: [Option<usize>; 4],
 }
 
-impl Session<'_> {
+impl Round<'_> {
     fn step(&mut self, input: &mut Bytes<'_>) {
         let op = input.u8();
         let slot = usize::from(op & 3);

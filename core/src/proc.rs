@@ -1,11 +1,12 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
-use crate::sys::{Errno, Result};
+use crate::sys::{Errno, Result, fork};
 use std::fmt::Display;
 use std::os::fd::RawFd;
 
 fn read(path: &str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Errno(error.raw_os_error().unwrap_or(libc::EIO)))
+    fork::undisturbed(|| std::fs::read_to_string(path))
+        .map_err(|error| Errno(error.raw_os_error().unwrap_or(libc::EIO)))
 }
 
 /// When the task started, in clock ticks since boot; `None` once it has exited.

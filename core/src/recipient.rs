@@ -2,9 +2,10 @@
 
 use crate::address::{Identity, if_supported};
 use crate::proc;
+use crate::sys::fd::PrivateFd;
 use crate::sys::{Errno, Result, ids, pidfd, socket};
 use crate::task::Target;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// A task that existed, and that this process may signal, when it was looked up.
 pub(crate) struct Recipient<'a> {
@@ -17,7 +18,7 @@ pub(crate) struct Recipient<'a> {
 }
 
 enum Pidfd<'a> {
-    Ours(OwnedFd),
+    Ours(PrivateFd),
     Theirs(BorrowedFd<'a>),
 }
 

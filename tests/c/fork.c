@@ -244,3 +244,33 @@ TEST(an_inbox_is_opened_anew_right_after_a_fork)
 		sendfd_inbox_close(inbox);
 	}
 }
+
+static void *waits_for_room(void *arg)
+{
+	struct timespec limit = in_ms(1000);
+	(void)arg;
+	CHECK_ERR(sendfds(target, S, (int[]){2}, 1, NULL, 0, &limit), ETIMEDOUT);
+	return NULL;
+}
+
+static void has_so_many(void *arg)
+{
+	CHECK_EQ(count_fds(), *(int *)arg + 2);
+}
+
+/* What a waiting sender holds is not inherited either. */
+TEST(a_child_of_a_sender_that_waits)
+{
+	int sent, before = count_fds();
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	target = getpid();
+	fill_mailbox(target, S, &sent);
+	int filled = count_fds();
+	pthread_t waiting = thread_start(waits_for_room, NULL);
+	for (long end = now_ms() + 500; count_fds() == filled && now_ms() < end;)
+		sched_yield();
+	struct child child = fork_child(has_so_many, &before);
+	child_join(&child);
+	thread_join(waiting);
+	sendfd_inbox_close(inbox);
+}

@@ -13,7 +13,7 @@ use super::{Errno, Result};
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// One past the highest number that can be registered (the usual hard limit of `RLIMIT_NOFILE`).
 const MOST: usize = 1 << 20;
@@ -33,20 +33,24 @@ const WIPED: u32 = 0;
 const WAKING: u32 = 1;
 const AWAKE: u32 = 2;
 
-/// Threads that are creating or closing a descriptor; -1 while a fork is under way.
-static GATE: AtomicI32 = AtomicI32::new(0);
+/// Threads that are creating or closing a descriptor, and `FORKING` from the moment on when a thread
+/// wants to fork: from then on nobody enters, so that it need not wait for long.
+static GATE: AtomicU32 = AtomicU32::new(0);
+const FORKING: u32 = 1 << 31;
 
 struct Pass;
 
 impl Pass {
     fn take() -> Pass {
         loop {
-            let inside = GATE.load(Ordering::Relaxed);
-            let entered = inside >= 0
-                && GATE
-                    .compare_exchange_weak(inside, inside + 1, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok();
-            if entered {
+            let inside = GATE.load(Ordering::Relaxed) & !FORKING;
+            let entered = GATE.compare_exchange_weak(
+                inside,
+                inside + 1,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            );
+            if entered.is_ok() {
                 return Pass;
             }
             std::thread::yield_now();
@@ -72,6 +76,14 @@ pub(super) fn enlist(make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> 
     HIGHEST.fetch_max(word + 1, Ordering::Relaxed);
     OURS[word].fetch_or(bit, Ordering::Relaxed);
     Ok(fd)
+}
+
+/// Runs `work`, which opens and closes descriptors by itself and must not wait, between forks.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    prepare_once();
+    generation();
+    let _pass = Pass::take();
+    work()
 }
 
 /// Closes a descriptor of ours; not in a child, where it is closed already.
@@ -155,7 +167,10 @@ fn forget() {
 }
 
 extern "C" fn before_fork() {
-    while GATE.compare_exchange_weak(0, -1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    while GATE.fetch_or(FORKING, Ordering::Acquire) & FORKING != 0 {
+        std::thread::yield_now();
+    }
+    while GATE.load(Ordering::Acquire) != FORKING {
         std::thread::yield_now();
     }
 }

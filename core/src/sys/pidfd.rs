@@ -1,6 +1,7 @@
 //! pidfds, and the inode that names a task.
 
-use super::{Errno, Result, check, fd};
+use super::fd::{self, PrivateFd};
+use super::{Errno, Result, check};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -11,22 +12,24 @@ const PIDFS_MAGIC: i64 = 0x5049_4446;
 /// KERNEL(6.9): a pidfd of a single thread. The header's value is `O_EXCL`.
 const PIDFD_THREAD: libc::c_uint = libc::O_EXCL as libc::c_uint;
 
-fn open_with(id: i32, flags: libc::c_uint) -> Result<OwnedFd> {
-    // SAFETY: takes no pointers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id, flags) };
-    #[allow(clippy::cast_possible_truncation, reason = "a descriptor or -1")]
-    let fd = check(fd as i32)?;
-    // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+fn open_with(id: i32, flags: libc::c_uint) -> Result<PrivateFd> {
+    PrivateFd::new(|| {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, id, flags) };
+        #[allow(clippy::cast_possible_truncation, reason = "a descriptor or -1")]
+        let fd = check(fd as i32)?;
+        // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
 }
 
 /// `pidfd_open(id, 0)`: a process.
-pub(crate) fn open(id: i32) -> Result<OwnedFd> {
+pub(crate) fn open(id: i32) -> Result<PrivateFd> {
     open_with(id, 0)
 }
 
 /// `pidfd_open(id, PIDFD_THREAD)`: a single thread.
-pub(crate) fn open_thread(id: i32) -> Result<OwnedFd> {
+pub(crate) fn open_thread(id: i32) -> Result<PrivateFd> {
     open_with(id, PIDFD_THREAD)
 }
 

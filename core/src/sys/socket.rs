@@ -1,5 +1,6 @@
 //! `AF_UNIX` sequenced-packet sockets: naming, connecting, accepting, asking who is there.
 
+use super::fd::PrivateFd;
 use super::{Errno, Result, check};
 use std::ffi::{c_int, c_void};
 use std::mem::{MaybeUninit, offset_of};
@@ -132,14 +133,16 @@ pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<Peer> {
 }
 
 /// `SO_PEERPIDFD`; ESRCH if that process is gone and forgotten.
-pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let fd = option::<RawFd>(socket, SO_PEERPIDFD).map_err(|errno| match errno {
-        // KERNEL(6.16): gives a pidfd of the dead; before, one of these.
-        Errno(libc::EINVAL | libc::ENODATA) => Errno(libc::ESRCH),
-        other => other,
-    })?;
-    // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<PrivateFd> {
+    PrivateFd::new(|| {
+        let fd = option::<RawFd>(socket, SO_PEERPIDFD).map_err(|errno| match errno {
+            // KERNEL(6.16): gives a pidfd of the dead; before, one of these.
+            Errno(libc::EINVAL | libc::ENODATA) => Errno(libc::ESRCH),
+            other => other,
+        })?;
+        // SAFETY: a new descriptor that nobody else owns; close-on-exec by definition.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
 }
 
 /// `FIONREAD`: the bytes of all messages that wait on the socket.

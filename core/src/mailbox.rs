@@ -8,11 +8,13 @@ use crate::error::{self, Call, Error, Result};
 use crate::incoming::{Kept, Room};
 use crate::parcel::{Info, Parcel};
 use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
 use crate::sys::{self, Errno, fork, signal};
 use crate::tray::Tray;
 use crate::{MAX_DATA, MAX_FDS};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +57,25 @@ pub(crate) struct Inner {
     closed: AtomicBool,
 }
 
+/// The tray, for a thread that cannot be cancelled as long as it has it.
+struct Locked<'a> {
+    tray: MutexGuard<'a, Tray>,
+    _uncancelled: Uncancelled,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Tray;
+    fn deref(&self) -> &Tray {
+        &self.tray
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Tray {
+        &mut self.tray
+    }
+}
+
 impl Mailbox {
     /// Opens the inbox of this task for `signal`.
     ///
@@ -68,6 +89,7 @@ impl Mailbox {
     pub fn open(signal: Signal, options: Options) -> Result<Mailbox> {
         let Options { thread, signals } = options;
         let call = Call::Open { signo: signal.number(), thread, signals };
+        let _uncancelled = Uncancelled::begin();
         Inner::open(signal, options)
             .map(|inner| Mailbox { inner: Some(inner) })
             .map_err(error::of(call))
@@ -210,6 +232,7 @@ impl AsRawFd for Mailbox {
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
+        let _uncancelled = Uncancelled::begin();
         let Some(inner) = self.inner.take() else { return };
         if inner.check_generation().is_ok() {
             inner.close();
@@ -259,8 +282,10 @@ impl Inner {
     }
 
     /// A thread that panics leaves nothing half done in a tray.
-    fn tray(&self) -> MutexGuard<'_, Tray> {
-        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tray(&self) -> Locked<'_> {
+        let uncancelled = Uncancelled::begin();
+        let tray = self.tray.lock().unwrap_or_else(PoisonError::into_inner);
+        Locked { tray, _uncancelled: uncancelled }
     }
 
     fn check_generation(&self) -> sys::Result<()> {

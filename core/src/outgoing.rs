@@ -6,6 +6,7 @@ use crate::error::{self, Call, Result, To};
 use crate::link::Link;
 use crate::recipient::Recipient;
 use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
 use crate::sys::{self, Errno, fd, pidfd};
 use crate::task::{Target, Task};
 use crate::wire::Header;
@@ -121,6 +122,7 @@ impl<'a> Outgoing<'a> {
     }
 
     fn dispatch(&self, target: Target<'_>, signal: Signal) -> sys::Result<()> {
+        let _uncancelled = Uncancelled::begin();
         let header = self.header()?;
         let deadline = Deadline::after(self.timeout);
         let cache = Cache::of_this_process();
@@ -195,6 +197,7 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd
     let target = target.into();
     let call = Call::Room { to: target.into(), signo: signal.number() };
     let any = Outgoing::from_raw(&[]);
+    let _uncancelled = Uncancelled::begin();
     key_of(target, signal)
         .and_then(|key| any.link(Cache::of_this_process(), key, target, signal, Deadline::Now))
         .and_then(|link| fd::duplicate(link.as_fd()))

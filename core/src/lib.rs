@@ -31,6 +31,8 @@ mod mailbox;
 pub use mailbox::{Mailbox, Options};
 mod announcement;
 pub use announcement::Announcement;
+mod stream;
+pub use stream::receive;
 mod parcel;
 pub use parcel::{Info, Parcel};
 mod bell;

@@ -288,6 +288,27 @@ def test_a_full_table(installed: None, pair: tuple[Connection, Connection]) -> N
     assert content(recv_handle(there)) == b"the next one"
 
 
+def test_room_for_some_of_what_comes_along(pair: tuple[Connection, Connection]) -> None:
+    here, there = pair
+    wanted, (reading, writing) = pipe_with(b"wanted"), os.pipe()
+    with socket.socket(fileno=os.dup(here.fileno())) as stream:
+        socket.send_fds(stream, [b"x"], [wanted, writing, writing, writing])
+    os.close(wanted)
+    os.close(writing)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room_for_two = [os.dup(0), os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (least_free(), limits[1]))
+    for fd in room_for_two:
+        os.close(fd)
+    try:
+        received = recv_handle(there)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert content(received) == b"wanted"
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
 def test_many_round_trips_between_processes_grow_nothing(installed: None) -> None:
     here, there = Pipe()
     process = context_of("fork").Process(target=serve, args=(there, ME, 20_000))

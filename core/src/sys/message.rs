@@ -1,7 +1,7 @@
 //! One message with ancillary data: sending it, looking at it, consuming it.
 
 use super::{Result, check_size};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -161,15 +161,31 @@ pub(crate) fn peek(
     parts: &mut [IoSliceMut<'_>],
     rights: &mut Rights,
 ) -> Result<Seen> {
+    receive(
+        socket.as_raw_fd(),
+        parts,
+        rights,
+        libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_TRUNC,
+    )
+}
+
+/// Receives from the socket with the number `socket`, which the kernel checks. Where `rights_cut`,
+/// the descriptors that are missing in `rights` are lost unless this was a look.
+pub(crate) fn receive(
+    socket: RawFd,
+    parts: &mut [IoSliceMut<'_>],
+    rights: &mut Rights,
+    flags: c_int,
+) -> Result<Seen> {
     rights.close();
     let mut control = Control { bytes: [MaybeUninit::uninit(); CONTROL] };
     // IoSliceMut has the layout of iovec, as std guarantees.
     let mut header = header(parts.as_mut_ptr().cast(), parts.len());
     header.msg_control = (&raw mut control).cast::<c_void>();
     header.msg_controllen = CONTROL as _;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC | libc::MSG_TRUNC;
+    let flags = flags | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: a header whose pointers are all valid for the call.
-    let len = check_size(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
+    let len = check_size(unsafe { libc::recvmsg(socket, &raw mut header, flags) })?;
 
     let mut seen =
         Seen { len, credentials: None, rights_cut: header.msg_flags & libc::MSG_CTRUNC != 0 };

@@ -86,7 +86,7 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
         if value.is_none() {
             return Ok(Timeout::NEVER);
         }
-        let seconds: f64 = value.extract()?;
+        let seconds: f64 = value.extract().map_err(|error| out_of_range(&value, error))?;
         // A wait that was asked for is never none at all.
         let least = if seconds > 0.0 { Duration::from_nanos(1) } else { Duration::ZERO };
         match Duration::try_from_secs_f64(seconds) {
@@ -103,11 +103,14 @@ fn int(value: Borrowed<'_, '_, PyAny>) -> PyResult<i32> {
             value.get_type().name()?
         )));
     }
-    value.extract::<i32>().map_err(|error| {
-        if error.is_instance_of::<PyOverflowError>(value.py()) {
-            PyValueError::new_err(format!("out of range: {}", *value))
-        } else {
-            error
-        }
-    })
+    value.extract::<i32>().map_err(|error| out_of_range(&value, error))
+}
+
+/// What Python calls an overflow is a value like any other that is wrong.
+fn out_of_range(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if error.is_instance_of::<PyOverflowError>(value.py()) {
+        PyValueError::new_err(format!("out of range: {value}"))
+    } else {
+        error
+    }
 }

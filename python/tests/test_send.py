@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import errno
+import mmap
 import os
 import re
 import signal
@@ -42,8 +43,21 @@ def test_ints_and_whatever_has_fileno(inbox: sendfd.Inbox) -> None:
             assert parcel.data == b"four"
 
 
+def mmapped(data: bytes) -> mmap.mmap:
+    memory = mmap.mmap(-1, len(data))
+    memory[:] = data
+    return memory
+
+
 @pytest.mark.parametrize(
-    "data", [b"abc", bytearray(b"abc"), memoryview(b"abc"), array.array("b", b"abc")]
+    "data",
+    [
+        b"abc",
+        bytearray(b"abc"),
+        memoryview(b"a-b-c")[::2],
+        array.array("b", b"abc"),
+        mmapped(b"abc"),
+    ],
 )
 def test_data_is_anything_with_the_buffer_interface(inbox: sendfd.Inbox, data: Any) -> None:
     sendfd.send(ME, 0, data=data)
@@ -96,6 +110,7 @@ def test_wrong_types(arguments: Any, options: Any) -> None:
         ((ME, 0), {"timeout": float("nan")}),
         ((ME, 0), {"timeout": float("inf")}),
         ((ME, 0), {"timeout": 1e300}),
+        ((ME, 0), {"timeout": 10**400}),
     ],
 )
 def test_numbers_out_of_range(arguments: Any, options: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import select
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 
 import sendfd
+from conftest import open_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -206,6 +208,41 @@ def test_one_inbox_outlives_many_loops() -> None:
                 late.cancel()
 
             asyncio.run(main())
+
+
+@pytest.mark.parametrize("and_then", ["go on in another", "close"])
+def test_a_loop_that_is_closed_while_a_task_waits(and_then: str) -> None:
+    logged: list[str] = []
+
+    def leave_one_waiting() -> None:
+        with sendfd.Inbox() as inbox:
+            before = open_descriptors()
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda _, context: logged.append(context["message"]))
+            task = loop.create_task(take(inbox))
+            loop.run_until_complete(until_waiting())
+            loop.close()
+            if and_then == "close":
+                inbox.close()
+                assert open_descriptors() < before
+            else:
+                run_another(inbox)
+                assert open_descriptors() == before
+            assert not task.done()
+
+    leave_one_waiting()
+    gc.collect()
+    assert logged == ["Task was destroyed but it is pending!"]
+
+
+def run_another(inbox: sendfd.Inbox) -> None:
+    async def main() -> None:
+        task = asyncio.create_task(take(inbox))
+        await until_waiting()
+        sendfd.send(ME, 0, data=b"another")
+        assert await task == b"another"
+
+    asyncio.run(main())
 
 
 def test_an_error_reaches_the_task() -> None:

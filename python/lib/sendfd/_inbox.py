@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import threading
@@ -50,7 +49,8 @@ class Inbox(Mailbox):
     def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
         del signal, thread, signals  # __new__ has seen to them
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        # Collecting garbage may come here again: what waited in a loop that was closed.
+        self._lock = threading.RLock()
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
         self._in_a_row = 0
 
@@ -67,9 +67,8 @@ class Inbox(Mailbox):
             return
         with self._lock:
             super().close()
-            watches = list(self._watches.values())
-        for watch in watches:
-            watch.end()
+            for watch in list(self._watches.values()):
+                watch.end()
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +107,8 @@ class Inbox(Mailbox):
         with self._lock:
             if self.closed:
                 return
+            for other in [other for other in self._watches if other.is_closed()]:
+                self._watches.pop(other).stop()
             if loop not in self._watches:
                 self._watches[loop] = _Watch(loop, self.fileno())
             watch = self._watches[loop]
@@ -118,7 +119,7 @@ class Inbox(Mailbox):
             with self._lock:
                 watch.waiting.discard(woken)
                 if not watch.waiting:
-                    del self._watches[loop]
+                    self._watches.pop(loop, None)
                     watch.stop()
 
     def __del__(self) -> None:
@@ -154,10 +155,17 @@ class _Watch:
                 future.set_result(None)
 
     def stop(self) -> None:
-        self._loop.remove_reader(self._fd)
+        """May be repeated."""
+        if self._fd < 0:
+            return
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
         os.close(self._fd)
+        self._fd = -1
 
     def end(self) -> None:
         """The inbox is closed, by whatever thread."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed, too
+        try:
             self._loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:  # The loop is closed, too.
+            self.stop()

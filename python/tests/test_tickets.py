@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import resource
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from multiprocessing import reduction
 from typing import TYPE_CHECKING, Callable
@@ -13,7 +17,7 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 
 import sendfd.multiprocessing
-from conftest import content, pipe_with
+from conftest import content, least_free, pipe_with
 
 if TYPE_CHECKING:
     from conftest import Child
@@ -124,3 +128,104 @@ def test_what_was_never_redeemed_goes_with_uninstall(installed: None) -> None:
     sendfd.multiprocessing.uninstall()
     assert os.read(reading, 1) == b""
     os.close(reading)
+
+
+def test_a_full_table_loses_nothing(child: Callable[..., Child]) -> None:
+    issuer = child(ISSUER)
+    first, second = (pickle.loads(bytes.fromhex(issuer.said())) for _ in range(2))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for ticket in (first, second):  # Without a channel, and with one.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least_free(), limits[1]))
+        try:
+            with pytest.raises(OSError, match="open files") as caught:
+                ticket.detach()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caught.value.errno == errno.EMFILE
+        os.close(ticket.detach())
+
+
+IN_FLIGHT = """
+import errno, os, resource, socket, sys
+import sendfd.multiprocessing as m
+from multiprocessing import reduction
+
+os.setuid(65534)
+for _ in range(2):
+    print(bytes(reduction.ForkingPickler.dumps(m.DupFd(0))).hex(), flush=True)
+sys.stdin.readline()
+left, right = socket.socketpair()
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    while True:
+        socket.send_fds(left, [b"x"], [0])
+except OSError as error:
+    assert error.errno == errno.ETOOMANYREFS, error
+print("full", flush=True)
+sys.stdin.readline()
+right.close()
+print("empty", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_too_many_in_flight_lose_nothing(
+    child: Callable[..., Child], in_fork: Callable[[Callable[[], None]], int]
+) -> None:
+    issuer = child(IN_FLIGHT)
+    first, second = (pickle.loads(bytes.fromhex(issuer.said())) for _ in range(2))
+
+    def as_the_same_user() -> None:
+        os.setuid(65534)
+        os.close(first.detach())
+        issuer.tell()
+        assert issuer.said() == "full"
+        with pytest.raises(OSError, match=rf"process {issuer.pid}: Too many references") as caught:
+            second.detach()
+        assert caught.value.errno == errno.ETOOMANYREFS
+        issuer.tell()
+        assert issuer.said() == "empty"
+        os.close(second.detach())
+
+    assert in_fork(as_the_same_user) == 0
+    issuer.tell()
+    assert issuer.ends() == 0
+
+
+EXITING = """
+import multiprocessing.util
+import atexit, os, socket, sys
+
+def redeem(queue, gate):
+    gate.recv_bytes()
+    with queue.get() as left:
+        left.sendall(b"in time")
+
+context = multiprocessing.get_context("fork")
+here, there = context.Pipe()
+# What is registered first runs last: of all, only multiprocessing's own exit is still to come.
+atexit.register(here.send_bytes, b"going")
+import sendfd.multiprocessing
+sendfd.multiprocessing.install()
+queue = context.SimpleQueue()
+process = context.Process(target=redeem, args=(queue, there))
+process.start()
+kept = socket.socket(fileno=int(sys.stdin.readline()))
+queue.put(kept)
+kept.close()
+"""
+
+
+def test_children_may_ask_while_their_parent_exits() -> None:
+    left, right = socket.socketpair()
+    command = [sys.executable, "-W", "error", "-c", EXITING]
+    with left, right:
+        right.set_inheritable(True)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, text=True, pass_fds=[right.fileno()]
+        )
+        process.communicate(f"{right.fileno()}\n")
+        right.close()
+        assert process.returncode == 0
+        assert left.recv(100) == b"in time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ from ._process import PerProcess
 
 SIGNO = 48
 TOKEN = 16
-HERE_IT_IS, UNKNOWN = b"\1", b"\0"
+HERE_IT_IS, UNKNOWN, REFUSED = b"\1", b"\0", b"\2"  # The last one is followed by an errno.
 _INT = struct.Struct("i")
 
 
@@ -65,29 +66,41 @@ class Counter:
             try:
                 channel = request.socket()
             except OSError:
-                return
-        self._asking[channel.fileno()] = channel
-        self._epoll.register(channel, select.EPOLLIN)
+                return  # It is none.
+        try:
+            self._epoll.register(channel, select.EPOLLIN)
+        except OSError:
+            channel.close()  # No room for another one: who asks sees the end.
+        else:
+            self._asking[channel.fileno()] = channel
 
     def _answer(self, channel: socket.socket) -> None:
         try:
             token = channel.recv(TOKEN, socket.MSG_DONTWAIT)
             if token:
-                self._hand_out(self.take(token), channel)
+                self._hand_out(token, channel)
         except OSError:
             token = b""
         if not token:
             del self._asking[channel.fileno()]
             channel.close()
 
-    def _hand_out(self, fd: int | None, channel: socket.socket) -> None:
+    def _hand_out(self, token: bytes, channel: socket.socket) -> None:
+        fd = self.take(token)
         if fd is None:
             channel.send(UNKNOWN, socket.MSG_DONTWAIT)
             return
         try:
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, _INT.pack(fd))
             channel.sendmsg([HERE_IT_IS], [rights], socket.MSG_DONTWAIT)
-        finally:
+        except ConnectionError:
+            os.close(fd)  # Nobody is there any more to take it.
+            raise
+        except OSError as error:
+            # Too many are in flight, mostly. It may be asked for again.
+            self._kept[token] = fd
+            channel.send(REFUSED + bytes([error.errno or errno.EIO]), socket.MSG_DONTWAIT)
+        else:
             os.close(fd)
 
     def close(self) -> None:

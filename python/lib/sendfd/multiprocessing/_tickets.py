@@ -8,7 +8,6 @@ inbox, the kernel closes its end: whoever waits at the other always gets an answ
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from .. import send
 from .._sendfd import receive
-from ._counter import HERE_IT_IS, SIGNO, counter
+from ._counter import REFUSED, SIGNO, counter
 from ._process import PerProcess
 
 if TYPE_CHECKING:
@@ -61,9 +60,10 @@ class Channel:
     def ask(self, token: bytes) -> tuple[bytes, int | None]:
         """Raises EOFError or OSError where the other end is closed."""
         with self._lock:
+            os.close(os.dup(self._here.fileno()))  # EMFILE now, while nothing is lost by it.
             try:
-                self._here.send(token)
-                answer, fd = receive(self._here.fileno(), len(HERE_IT_IS))
+                self._here.send(token, socket.MSG_NOSIGNAL)
+                answer, fd = receive(self._here.fileno(), 2)
                 if not answer:
                     raise EOFError
             except BaseException:
@@ -101,13 +101,16 @@ class Channels:
         answer = None
         channel = self._channels.get(pid)
         if channel is not None:
-            # It may have ended; and another process may have that number now.
-            with contextlib.suppress(OSError, EOFError):
+            try:
                 answer, fd = channel.ask(token)
+            except (OSError, EOFError) as error:
+                # It may have ended; and another process may have that number now.
+                if isinstance(error, OSError) and error.errno == errno.EMFILE:
+                    raise
         if answer is None:
             answer, fd = self._to(pid).ask(token)
-        if answer == HERE_IT_IS and fd is None:
-            raise OSError(errno.EMFILE, "no room for the descriptor, which is lost")
+        if answer.startswith(REFUSED):
+            raise OSError(answer[1], f"process {pid}: {os.strerror(answer[1])}")
         return fd
 
     def _to(self, pid: int) -> Channel:

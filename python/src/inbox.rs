@@ -70,14 +70,19 @@ impl Mailbox {
     #[pyo3(signature = (timeout = Timeout::NEVER), text_signature = "($self, timeout=None)")]
     fn recv(&self, py: Python<'_>, timeout: Timeout) -> PyResult<Parcel> {
         let mailbox = self.held()?;
-        wait(py, timeout, |left| mailbox.recv(left)).map(Parcel::new)
+        let taken = wait(py, timeout, |left| mailbox.recv(left));
+        if self.closed() {
+            release(py, mailbox);
+        }
+        taken.map(Parcel::new)
     }
 
     /// Closes it: mail that nobody took is released, waiting threads wake up. May be repeated.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) {
         let open = self.lock().take();
         if let Some(mailbox) = open {
             mailbox.shutdown();
+            release(py, mailbox);
         }
     }
 }
@@ -93,4 +98,9 @@ impl Mailbox {
             PyOSError::new_err((libc::EBADF, text))
         })
     }
+}
+
+/// Whoever lets go of it last closes what is queued, which can take its time.
+fn release(py: Python<'_>, mailbox: Arc<sendfd_core::Mailbox>) {
+    py.detach(|| drop(mailbox));
 }

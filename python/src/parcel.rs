@@ -72,11 +72,25 @@ impl Parcel {
 
     /// Takes out the first descriptor that is left, as a socket. Stays as it is if that fails.
     fn socket<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.take_first(|fd| {
-            let arguments = PyDict::new(py);
-            arguments.set_item("fileno", fd)?;
-            py.import("socket")?.getattr("socket")?.call((), Some(&arguments))
-        })
+        let class = py.import("socket")?.getattr("socket")?;
+        let socket = class.call_method1("__new__", (&class,))?;
+        let fd = self.take_first()?;
+        let arguments = PyDict::new(py);
+        arguments.set_item("fileno", fd.as_raw_fd())?;
+        match socket.call_method("__init__", (), Some(&arguments)) {
+            Ok(_) => {
+                let _ = fd.into_raw_fd();
+                Ok(socket)
+            }
+            Err(error) => {
+                // What a signal handler raises may come after the socket has taken the number.
+                match socket.call_method0("detach") {
+                    Ok(_) => self.lock().push_front(fd),
+                    Err(_) => drop(fd.into_raw_fd()),
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Takes out the first descriptor that is left, as a file object; arguments as for the builtin
@@ -94,19 +108,24 @@ impl Parcel {
         errors: Option<&str>,
         newline: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.take_first(|fd| {
-            let open = py.import("io")?.getattr("open")?;
-            let with =
-                |closefd| open.call1((fd, mode, buffering, encoding, errors, newline, closefd));
-            // One that fails half-way closes the descriptor if it may.
-            with(false)?;
-            with(true)
-        })
+        let open = py.import("io")?.getattr("open")?;
+        let fd = self.take_first()?;
+        let number = fd.as_raw_fd();
+        let with =
+            |closefd| open.call1((number, mode, buffering, encoding, errors, newline, closefd));
+        // One that fails half-way closes the descriptor if it may; so the first one may not.
+        if let Err(error) = with(false) {
+            self.lock().push_front(fd);
+            return Err(error);
+        }
+        // Where the second one fails all the same, the number may mean something else by now.
+        let _ = fd.into_raw_fd();
+        with(true)
     }
 
     /// Closes the descriptors that are left. May be repeated.
-    fn close(&self) {
-        drop(self.take_all());
+    fn close(&self, py: Python<'_>) {
+        close_all(py, self.take_all());
     }
 
     fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -114,8 +133,8 @@ impl Parcel {
     }
 
     #[pyo3(signature = (*_exc_info))]
-    fn __exit__(&self, _exc_info: &Bound<'_, PyTuple>) {
-        self.close();
+    fn __exit__(&self, py: Python<'_>, _exc_info: &Bound<'_, PyTuple>) {
+        self.close(py);
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -150,32 +169,22 @@ impl Parcel {
         std::mem::take(&mut self.lock())
     }
 
-    /// Hands the first descriptor over to what `make` makes of it.
-    fn take_first<T>(&self, make: impl FnOnce(RawFd) -> PyResult<T>) -> PyResult<T> {
-        // Out of the parcel meanwhile: `make` may let other threads run.
-        let fd = self.lock().pop_front().ok_or_else(none_left)?;
-        match make(fd.as_raw_fd()) {
-            Ok(owner) => {
-                let _ = fd.into_raw_fd();
-                Ok(owner)
-            }
-            Err(error) => {
-                self.lock().push_front(fd);
-                Err(error)
-            }
-        }
+    /// Out of the parcel, since others may run while something is made of it.
+    fn take_first(&self) -> PyResult<OwnedFd> {
+        self.lock().pop_front().ok_or_else(none_left)
     }
 }
 
 /// A parcel that was forgotten says so, and closes what it has.
 impl Drop for Parcel {
     fn drop(&mut self) {
-        let left = self.numbers();
+        let left = self.take_all();
         if left.is_empty() {
             return;
         }
+        let numbers: Vec<RawFd> = left.iter().map(AsRawFd::as_raw_fd).collect();
         let text = format!(
-            "descriptors {left:?} of a parcel from process {} were not taken",
+            "descriptors {numbers:?} of a parcel from process {} were not taken",
             self.info.pid
         );
         let _ = Python::try_attach(|py| {
@@ -185,10 +194,18 @@ impl Drop for Parcel {
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
                 error.write_unraisable(py, None);
             }
+            close_all(py, left);
             if let Some(raised) = raised {
                 raised.restore(py);
             }
         });
+    }
+}
+
+/// Closing can take its time: sockets linger, file systems flush.
+fn close_all(py: Python<'_>, fds: VecDeque<OwnedFd>) {
+    if !fds.is_empty() {
+        py.detach(|| drop(fds));
     }
 }
 

@@ -181,15 +181,18 @@ def test_mail_that_is_there_is_taken_while_another_thread_computes(inbox: sendfd
     thread.start()
     try:
         started = time.monotonic()
+        parcels = []
         for _ in range(20):
             sendfd.send(ME, 0, timeout=None)
-            inbox.recv().close()
+            parcels.append(inbox.recv())
         # Giving up the interpreter's lock each time takes 6 s, or 12.
         assert time.monotonic() - started < 3
     finally:
         stop = True
         sys.setswitchinterval(before)
         thread.join()
+    for parcel in parcels:
+        parcel.close()
 
 
 WAITING = """

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import gc
 import io
 import os
 import pickle
 import socket
+import struct
 import threading
 from typing import Any, Callable
 
 import pytest
 
 import sendfd
+from conftest import wait_until_asleep
 
 ME = os.getpid()
 
@@ -135,6 +138,104 @@ def test_open_that_fails_keeps_the_descriptor(
         with pytest.raises(error):
             parcel.open(*arguments)  # type: ignore[call-overload]
         assert is_open(parcel.fd)
+
+
+class SecondFails(codecs.IncrementalDecoder):
+    """Like one that is interrupted at its second use."""
+
+    made = 0
+
+    def __init__(self, errors: str = "strict") -> None:
+        super().__init__(errors)
+        SecondFails.made += 1
+        if SecondFails.made == 2:
+            raise KeyboardInterrupt
+
+
+def second_fails(name: str) -> codecs.CodecInfo | None:
+    if name != "second_fails":
+        return None
+    ascii_codec = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        ascii_codec.encode, ascii_codec.decode, incrementaldecoder=SecondFails, name=name
+    )
+
+
+def test_open_that_is_interrupted_closes_once(inbox: sendfd.Inbox) -> None:
+    codecs.register(second_fails)
+    with open(os.devnull) as file, received(inbox, file.fileno()) as parcel:
+        fd = parcel.fd
+        with pytest.raises(KeyboardInterrupt):
+            parcel.open(encoding="second_fails")
+        assert parcel.fds == ()
+        assert not is_open(fd)
+        os.dup2(0, fd)  # The number belongs to somebody else now.
+    assert is_open(fd)
+    os.close(fd)
+
+
+def test_socket_that_is_interrupted_keeps_the_descriptor(
+    inbox: sendfd.Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = socket.socket.__init__
+
+    def interrupted(self: socket.socket, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    left, right = socket.socketpair()
+    with left, right, received(inbox, right.fileno()) as parcel:
+        fd = parcel.fd
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "__init__", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                parcel.socket()
+        gc.collect()
+        assert parcel.fd == fd
+        with parcel.socket() as taken:
+            assert taken.fileno() == fd
+            assert taken.family == socket.AF_UNIX
+
+
+def close(inbox: sendfd.Inbox) -> None:
+    inbox.recv(timeout=5).close()
+
+
+def leave_the_with(inbox: sendfd.Inbox) -> None:
+    with inbox.recv(timeout=5):
+        pass
+
+
+def forget(inbox: sendfd.Inbox) -> None:
+    with pytest.warns(ResourceWarning):
+        inbox.recv(timeout=5)
+
+
+def close_the_inbox(inbox: sendfd.Inbox) -> None:
+    inbox.close()
+
+
+@pytest.mark.parametrize("end", [close, leave_the_with, forget, close_the_inbox])
+def test_other_threads_run_while_one_closes(end: Callable[[sendfd.Inbox], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, sendfd.Inbox() as inbox:
+        peer = socket.create_connection(listener.getsockname())
+        lingering, _ = listener.accept()
+        # Its last close waits until the peer has taken what was sent.
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
+        lingering.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                lingering.send(bytes(1 << 20))
+        lingering.setblocking(True)
+        sendfd.send(ME, lingering)
+        lingering.close()
+        closing = threading.Thread(target=end, args=(inbox,))
+        closing.start()
+        assert closing.native_id is not None
+        wait_until_asleep(closing.native_id)
+        assert closing.is_alive()
+        peer.close()
+        closing.join()
 
 
 def test_nothing_is_left_to_take(inbox: sendfd.Inbox) -> None:

@@ -119,6 +119,7 @@ bench demo: python-develop node
 test: test-python
 test-python: all  ## the Python package: lints, types and tests
 	python/run test -q
+	python/run fresh
 
 .PHONY: node test-node test-matrix test-readme
 node:  ## the Node package, in node/

@@ -14,7 +14,6 @@ use crate::sys::fd::PrivateFd;
 use crate::sys::{self, Errno, fork, signal};
 use crate::tray::Tray;
 use crate::{MAX_DATA, MAX_FDS};
-use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,25 +54,6 @@ pub(crate) struct Inner {
     epoll: Arc<PrivateFd>,
     tray: Mutex<Tray>,
     closed: AtomicBool,
-}
-
-/// The tray, for a thread that cannot be cancelled as long as it has it.
-struct Locked<'a> {
-    tray: MutexGuard<'a, Tray>,
-    _uncancelled: Uncancelled,
-}
-
-impl Deref for Locked<'_> {
-    type Target = Tray;
-    fn deref(&self) -> &Tray {
-        &self.tray
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Tray {
-        &mut self.tray
-    }
 }
 
 impl Mailbox {
@@ -176,6 +156,7 @@ impl Mailbox {
     /// Ends every wait on this inbox, in whatever thread, and lets nobody connect any more. Later
     /// calls give `EBADF`.
     pub fn shutdown(&self) {
+        let _uncancelled = Uncancelled::begin();
         let inner = self.inner();
         if inner.check_generation().is_ok() {
             inner.closed.store(true, Ordering::Release);
@@ -282,10 +263,8 @@ impl Inner {
     }
 
     /// A thread that panics leaves nothing half done in a tray.
-    fn tray(&self) -> Locked<'_> {
-        let uncancelled = Uncancelled::begin();
-        let tray = self.tray.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { tray, _uncancelled: uncancelled }
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_generation(&self) -> sys::Result<()> {
@@ -315,6 +294,7 @@ impl Inner {
         deadline: Deadline,
         unpack: impl FnOnce(&mut Tray, Info) -> T,
     ) -> std::result::Result<T, Kept> {
+        let uncancelled = Uncancelled::begin();
         self.check()?;
         let mut ready = Ready::new();
         let (mut looks_left, mut signals) = (LAST_LOOKS, 0_u32);
@@ -336,7 +316,9 @@ impl Inner {
             }
             tray.rearm_after_change_of_uid()?;
             drop(tray);
-            epoll::wait(self.epoll.as_fd(), &mut ready, deadline.left_ms())?;
+            let left = deadline.left_ms();
+            let mut wait = || epoll::wait(self.epoll.as_fd(), &mut ready, left);
+            if left == 0 { wait() } else { uncancelled.except_in(wait) }?;
             self.check()?;
             if ready.is_empty() && deadline.has_passed() || looks_left == 0 {
                 return Err(Errno(deadline.errno()).into());
@@ -372,6 +354,7 @@ impl Inner {
         Announcement(info): Announcement,
         unpack: impl FnOnce(&mut Tray, Info) -> T,
     ) -> std::result::Result<T, Kept> {
+        let _uncancelled = Uncancelled::begin();
         self.check()?;
         if info.signo != self.signal.number() && info.signo != OVERFLOW {
             return Err(Errno(libc::EINVAL).into());

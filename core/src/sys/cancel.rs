@@ -20,17 +20,28 @@ pub(crate) struct Uncancelled {
 
 impl Uncancelled {
     pub(crate) fn begin() -> Uncancelled {
-        let mut before = 0;
-        // SAFETY: the pointer is to an integer that the call fills; it cannot fail.
-        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
-        Uncancelled { before, not_send: PhantomData }
+        Uncancelled { before: set(PTHREAD_CANCEL_DISABLE), not_send: PhantomData }
+    }
+
+    /// In `wait`, the thread can be cancelled as it could before.
+    pub(crate) fn except_in<T>(&self, wait: impl FnOnce() -> T) -> T {
+        set(self.before);
+        let result = wait();
+        set(PTHREAD_CANCEL_DISABLE);
+        result
     }
 }
 
 impl Drop for Uncancelled {
     fn drop(&mut self) {
-        let mut ours = 0;
-        // SAFETY: as above; the state is the one that the thread had.
-        unsafe { pthread_setcancelstate(self.before, &raw mut ours) };
+        set(self.before);
     }
+}
+
+/// The state before.
+fn set(state: c_int) -> c_int {
+    let mut before = 0;
+    // SAFETY: the pointer is to an integer that the call fills; it fails for other states only.
+    unsafe { pthread_setcancelstate(state, &raw mut before) };
+    before
 }

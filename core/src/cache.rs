@@ -61,14 +61,23 @@ impl Cache {
         set.iter().flatten().find(|(kept, _)| *kept == key).map(|(_, link)| Arc::clone(link))
     }
 
+    /// The link to the same task under another key: by its id instead of a pidfd, or the reverse.
+    pub(crate) fn find(&self, inode: Option<u64>, signo: i32) -> Option<Arc<Link>> {
+        self.sets.iter().find_map(|set| {
+            let set = lock(set);
+            let mut kept = set.iter().flatten();
+            kept.find(|(key, link)| key.signo == signo && link.leads_to(inode))
+                .map(|(_, link)| Arc::clone(link))
+        })
+    }
+
     /// Keeps `link`, unless another thread was faster: the one that is kept comes back. A full set
     /// gives up the link that was idle longest.
-    pub(crate) fn insert(&self, key: Key, link: Link) -> Arc<Link> {
+    pub(crate) fn insert(&self, key: Key, link: Arc<Link>) -> Arc<Link> {
         let mut set = self.set(key);
         if let Some((_, first)) = set.iter().flatten().find(|(kept, _)| *kept == key) {
             return Arc::clone(first);
         }
-        let link = Arc::new(link);
         let place = set
             .iter_mut()
             .min_by_key(|place| place.as_ref().map_or(0, |(_, link)| link.last_use() + 1));

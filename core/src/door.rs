@@ -66,6 +66,11 @@ impl Door {
         us
     }
 
+    /// Whether nobody has been left to accept since we became these users.
+    pub(crate) fn has_seen(&self, us: Uids) -> bool {
+        us == self.former
+    }
+
     /// The next link, or `None` for one that was turned away. EAGAIN: nobody is there.
     pub(crate) fn admit(&mut self, us: Uids) -> Result<Option<PrivateFd>> {
         let socket = match self.newcomer.take() {

@@ -24,6 +24,8 @@ const IDLE_MS: u64 = 100;
 pub(crate) struct Link {
     socket: PrivateFd,
     last_use: AtomicU64,
+    /// Of the task's pidfd, where it has one of its own.
+    inode: Option<u64>,
     /// Of the process behind it, where the kernel gives no pidfd: id and start time.
     process: Option<(i32, u64)>,
 }
@@ -91,7 +93,8 @@ impl Link {
             Ok(_) => None,
             Err(_) => process_of(socket.as_fd())?,
         };
-        Ok(Link { socket, last_use: AtomicU64::new(clock::coarse_ms()), process })
+        let last_use = AtomicU64::new(clock::coarse_ms());
+        Ok(Link { socket, last_use, inode: to.inode(), process })
     }
 
     /// Queues one parcel, without waiting.
@@ -159,6 +162,11 @@ impl Link {
             Ok(peer) => poll([awaited, (peer.as_fd(), Awaited::Readable)], left).map(drop),
             Err(_) => poll([awaited], left).map(drop),
         }
+    }
+
+    /// Whether it leads to the task with this inode.
+    pub(crate) fn leads_to(&self, inode: Option<u64>) -> bool {
+        inode.is_some() && self.inode == inode
     }
 
     pub(crate) fn last_use(&self) -> u64 {

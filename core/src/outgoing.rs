@@ -176,7 +176,10 @@ impl<'a> Outgoing<'a> {
         }
         cache.drop_the_dead();
         let recipient = Recipient::find(target)?;
-        let link = Link::open(&recipient, signal, deadline, self.interruptible)?;
+        let link = match cache.find(recipient.inode(), key.signo).filter(|link| link.is_trusted()) {
+            Some(link) => link,
+            None => Arc::new(Link::open(&recipient, signal, deadline, self.interruptible)?),
+        };
         Ok(cache.insert(key, link))
     }
 

@@ -78,6 +78,11 @@ impl<'a> Recipient<'a> {
         Ok(Recipient { id, pidfd: Some(Pidfd::Theirs(pidfd)), inode, started: None })
     }
 
+    /// The inode of its pidfd, which no other task has.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        self.inode
+    }
+
     /// The identity under which its inbox most likely listens.
     pub(crate) fn identity(&self) -> Result<Identity> {
         self.inode.map_or_else(|| self.old_identity(), |inode| Ok(Identity::Inode(inode)))

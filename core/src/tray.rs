@@ -14,6 +14,7 @@ use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::{self, PrivateFd};
+use crate::sys::ids::Uids;
 use crate::sys::signal::SignalInfo;
 use crate::sys::{Errno, Result, socket};
 use std::collections::{HashMap, VecDeque};
@@ -36,6 +37,13 @@ struct Link {
     due: bool,
 }
 
+/// Which of the connections that wait are accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    One,
+    All,
+}
+
 #[derive(Debug)]
 pub(crate) struct Tray {
     signal: Signal,
@@ -43,7 +51,7 @@ pub(crate) struct Tray {
     door: Door,
     links: HashMap<RawFd, Link, Direct>,
     /// Admitted, but not yet watched: the kernel refused for the moment.
-    unready: Vec<RawFd>,
+    unready: VecDeque<RawFd>,
     due: VecDeque<Due>,
     /// There may be more than the last look has shown.
     look_again: bool,
@@ -67,7 +75,7 @@ impl Tray {
             door: Door::open(name, &epoll, bell.as_ref())?,
             epoll,
             links: HashMap::default(),
-            unready: Vec::new(),
+            unready: VecDeque::new(),
             due: VecDeque::new(),
             look_again: false,
             trouble: None,
@@ -89,7 +97,9 @@ impl Tray {
             bell.rung = false;
             self.look_again |= self.due.is_empty();
         } else if self.door.is(info.fd) {
-            self.accept();
+            // One signal, one connection: the next one may come from a sender whose earlier mail,
+            // over another link, is announced by a signal in between.
+            self.accept(Waiting::One);
         } else if self.links.contains_key(&info.fd) {
             self.due.push_back(Due { link: info.fd, bytes: 1 });
         }
@@ -98,12 +108,16 @@ impl Tray {
     /// epoll has found these sockets readable.
     pub(crate) fn hear(&mut self, ready: &Ready) {
         self.look_again |= ready.is_full();
+        let mut knocked = false;
         for fd in ready.iter() {
             if self.door.is(fd) {
-                self.accept();
+                knocked = true;
             } else {
                 self.enqueue(fd);
             }
+        }
+        if knocked {
+            self.accept(Waiting::All);
         }
     }
 
@@ -121,7 +135,7 @@ impl Tray {
             self.watch_the_unready();
         }
         if self.door.somebody_waits_inside() {
-            self.accept();
+            self.accept(Waiting::All);
         }
         if self.due.is_empty() && self.look_again {
             self.look_again = false;
@@ -242,13 +256,33 @@ impl Tray {
         }
     }
 
-    /// Accepts the links that wait, up to so many that the caller's deadline is not forgotten.
-    fn accept(&mut self) {
+    /// Accepts links that wait, and what they hold is due.
+    fn accept(&mut self, waiting: Waiting) {
         let us = self.door.look_at_ourselves();
+        let waiting = if self.door.has_seen(us) { waiting } else { Waiting::All };
+        self.let_in(waiting, us);
+        if waiting == Waiting::All {
+            // What a sender sent over an earlier link comes before what it sent over one of these.
+            self.enqueue_what_waits_on_links();
+        }
+        self.watch_the_unready();
+    }
+
+    fn let_in(&mut self, waiting: Waiting, us: Uids) {
+        // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
             match self.door.admit(us) {
-                Ok(Some(socket)) => self.welcome(socket),
-                Ok(None) | Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
+                Ok(admitted) => {
+                    if let Some(socket) = admitted {
+                        let fd = socket.as_raw_fd();
+                        self.links.insert(fd, Link { socket, due: false });
+                        self.unready.push_back(fd);
+                    }
+                    if waiting == Waiting::One {
+                        return;
+                    }
+                }
+                Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
                 Err(Errno(libc::EAGAIN)) => return,
                 Err(errno) => return self.postpone(errno),
             }
@@ -256,20 +290,29 @@ impl Tray {
         self.look_again = true;
     }
 
-    fn welcome(&mut self, socket: PrivateFd) {
-        let fd = socket.as_raw_fd();
-        self.links.insert(fd, Link { socket, due: false });
-        self.unready.push(fd);
-        self.watch_the_unready();
+    fn enqueue_what_waits_on_links(&mut self) {
+        let mut ready = Ready::new();
+        let mut most = self.links.len();
+        loop {
+            if let Err(errno) = epoll::wait(self.epoll.as_fd(), &mut ready, 0) {
+                return self.postpone(errno);
+            }
+            ready.iter().for_each(|fd| self.enqueue(fd));
+            // KERNEL: what was reported goes to the end of the line of what is ready.
+            most = most.saturating_sub(Ready::MOST - 1);
+            if most == 0 || !ready.is_full() {
+                return;
+            }
+        }
     }
 
     fn watch_the_unready(&mut self) {
-        while let Some(fd) = self.unready.pop() {
+        while let Some(fd) = self.unready.front().copied() {
             if let Err(errno) = self.watch(fd) {
-                self.unready.push(fd);
                 self.trouble = Some(errno);
                 return;
             }
+            self.unready.pop_front();
             // KERNEL: what came before O_ASYNC was set will not signal.
             self.enqueue(fd);
         }

@@ -45,6 +45,43 @@ TEST(while_it_receives)
 	sendfd_inbox_close(shared);
 }
 
+static void *receives_until_cancelled(void *arg)
+{
+	CHECK(write(*(int *)arg, "x", 1) == 1);
+	taken = sendfd_recv(shared, NULL, NULL);
+	return NULL;
+}
+
+/* A thread that waits may be cancelled; what comes meanwhile is taken by it or by the next. */
+TEST(while_it_waits)
+{
+	int p[2];
+	char byte;
+	CHECK(pipe2(p, O_CLOEXEC) == 0);
+	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	for (int i = 0; i < 200; i++) {
+		int fd = make_memfd(i);
+		taken = -1;
+		pthread_t thread = thread_start(receives_until_cancelled, &p[1]);
+		CHECK(read(p[0], &byte, 1) == 1);
+		if (i % 2)
+			CHECK_OK(sendfd(getpid(), S, fd));
+		CHECK(pthread_cancel(thread) == 0);
+		thread_join(thread); /* without mail, it ends by this alone */
+		if (i % 2 == 0)
+			CHECK_OK(sendfd(getpid(), S, fd));
+		close(fd);
+		if (taken >= 0)
+			take_number(taken, i);
+		else
+			expect_number(shared, i);
+		expect_empty(shared);
+	}
+	close(p[0]);
+	close(p[1]);
+	sendfd_inbox_close(shared);
+}
+
 static void *sends_and_ends(void *arg)
 {
 	(void)arg;

@@ -168,34 +168,3 @@ TEST(the_descriptor_wakes_all_pollers)
 		close(p[1]);
 	}
 }
-
-static void *receives_until_cancelled(void *arg)
-{
-	CHECK(write(*(int *)arg, "x", 1) == 1);
-	sendfd_recv(shared, NULL, NULL);
-	return NULL;
-}
-
-/* epoll_wait is a cancellation point: a thread that waits in the library may be cancelled there. */
-TEST(a_waiting_thread_can_be_cancelled)
-{
-	int p[2];
-	char byte;
-	CHECK(pipe2(p, O_CLOEXEC) == 0);
-	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	for (int i = 0; i < 20; i++) {
-		pthread_t thread = thread_start(receives_until_cancelled, &p[1]);
-		CHECK(read(p[0], &byte, 1) == 1);
-		CHECK(pthread_cancel(thread) == 0);
-		CHECK_OK(sendfd(getpid(), S, 2)); /* if cancellation is off in there, it ends by this */
-		thread_join(thread);
-		int fd = sendfd_recv(shared, NULL, &NOW);
-		CHECK(fd >= 0 || fd == -EAGAIN);
-		if (fd >= 0)
-			close(fd);
-	}
-	close(p[0]);
-	close(p[1]);
-	/* A cancelled call may have been past its point of no return; what it held is not checked. */
-	sendfd_inbox_close(shared);
-}

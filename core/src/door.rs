@@ -66,7 +66,7 @@ impl Door {
         us
     }
 
-    /// Whether nobody has been left to accept since we became these users.
+    /// Whether we were these users already when nobody was left to accept.
     pub(crate) fn has_seen(&self, us: Uids) -> bool {
         us == self.former
     }

@@ -14,7 +14,7 @@ pub(crate) struct Pid(pub(crate) Task);
 impl<'py> FromPyObject<'_, 'py> for Pid {
     type Error = PyErr;
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Pid> {
-        Task::new(int(value)?).map(Pid).map_err(os_error)
+        Task::new(int("pid", value)?).map(Pid).map_err(os_error)
     }
 }
 
@@ -27,7 +27,7 @@ impl Signo {
 impl<'py> FromPyObject<'_, 'py> for Signo {
     type Error = PyErr;
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Signo> {
-        Signal::new(int(value)?).map(Signo).map_err(os_error)
+        Signal::new(int("signal", value)?).map(Signo).map_err(os_error)
     }
 }
 
@@ -38,14 +38,12 @@ impl<'py> FromPyObject<'_, 'py> for Descriptor {
     type Error = PyErr;
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Descriptor> {
         if value.is_instance_of::<PyInt>() {
-            return int(value).map(Descriptor);
+            return int("descriptor", value).map(Descriptor);
         }
         let Some(fileno) = value.getattr_opt("fileno")? else {
-            let kind = value.get_type().name()?;
-            let text = format!("must be an int or have a fileno() method, not {kind}");
-            return Err(PyTypeError::new_err(text));
+            return wrong("descriptor", "an int or have a fileno() method", &value);
         };
-        int(fileno.call0()?.as_borrowed()).map(Descriptor)
+        int("fileno()", fileno.call0()?.as_borrowed()).map(Descriptor)
     }
 }
 
@@ -66,8 +64,10 @@ impl<'py> FromPyObject<'_, 'py> for Data<'py> {
         if let Ok(bytes) = value.cast::<PyBytes>() {
             return Ok(Data(Some(bytes.to_owned())));
         }
-        let copy = PyMemoryView::from(&value)?.call_method0("tobytes")?;
-        Ok(Data(Some(copy.cast_into()?)))
+        let Ok(view) = PyMemoryView::from(&value) else {
+            return wrong("data", "a bytes-like object", &value);
+        };
+        Ok(Data(Some(view.call_method0("tobytes")?.cast_into()?)))
     }
 }
 
@@ -86,7 +86,12 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
         if value.is_none() {
             return Ok(Timeout::NEVER);
         }
-        let seconds: f64 = value.extract().map_err(|error| out_of_range(&value, error))?;
+        let seconds = value.extract::<f64>().or_else(|error: PyErr| {
+            if error.is_instance_of::<PyTypeError>(value.py()) {
+                return wrong("timeout", "a number or None", &value);
+            }
+            Err(out_of_range("timeout", &value, error))
+        })?;
         // A wait that was asked for is never none at all.
         let least = if seconds > 0.0 { Duration::from_nanos(1) } else { Duration::ZERO };
         match Duration::try_from_secs_f64(seconds) {
@@ -96,20 +101,22 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
     }
 }
 
-fn int(value: Borrowed<'_, '_, PyAny>) -> PyResult<i32> {
+fn int(name: &str, value: Borrowed<'_, '_, PyAny>) -> PyResult<i32> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!(
-            "must be an int, not {}",
-            value.get_type().name()?
-        )));
+        return wrong(name, "an int", &value);
     }
-    value.extract::<i32>().map_err(|error| out_of_range(&value, error))
+    value.extract::<i32>().map_err(|error| out_of_range(name, &value, error))
+}
+
+fn wrong<T>(name: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
+    let kind = value.get_type().name()?;
+    Err(PyTypeError::new_err(format!("{name} must be {wanted}, not {kind}")))
 }
 
 /// What Python calls an overflow is a value like any other that is wrong.
-fn out_of_range(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+fn out_of_range(name: &str, value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     if error.is_instance_of::<PyOverflowError>(value.py()) {
-        PyValueError::new_err(format!("out of range: {value}"))
+        PyValueError::new_err(format!("{name} is out of range: {value}"))
     } else {
         error
     }

@@ -74,29 +74,29 @@ def test_the_largest_parcel(inbox: sendfd.Inbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options"),
+    ("arguments", "options", "message"),
     [
-        (("1", 0), {}),
-        ((1.0, 0), {}),
-        ((None, 0), {}),
-        ((True, 0), {}),
-        ((ME, "0"), {}),
-        ((ME, None), {}),
-        ((ME, 0, 0.5), {}),
-        ((ME, True), {}),
-        ((ME,), {}),
-        ((ME, 0), {"data": "text"}),
-        ((ME, 0), {"data": 3}),
-        ((ME, 0), {"data": None}),
-        ((ME, 0), {"signal": "50"}),
-        ((ME, 0), {"signal": None}),
-        ((ME, 0), {"timeout": "soon"}),
-        ((ME, 0), {"signo": 50}),
-        ((ME, [0, 1]), {}),
+        (("1", 0), {}, "pid must be an int, not str"),
+        ((1.0, 0), {}, "pid must be an int, not float"),
+        ((None, 0), {}, "pid must be an int, not NoneType"),
+        ((True, 0), {}, "pid must be an int, not bool"),
+        ((ME, "0"), {}, r"descriptor must be an int or have a fileno\(\) method, not str"),
+        ((ME, None), {}, "descriptor must be"),
+        ((ME, 0, 0.5), {}, "descriptor must be"),
+        ((ME, True), {}, "descriptor must be an int, not bool"),
+        ((ME,), {}, "fd"),
+        ((ME, 0), {"data": "text"}, "data must be a bytes-like object, not str"),
+        ((ME, 0), {"data": 3}, "data must be"),
+        ((ME, 0), {"data": None}, "data must be"),
+        ((ME, 0), {"signal": "50"}, "signal must be an int, not str"),
+        ((ME, 0), {"signal": None}, "signal must be an int"),
+        ((ME, 0), {"timeout": "soon"}, "timeout must be a number or None, not str"),
+        ((ME, 0), {"signo": 50}, "signo"),
+        ((ME, [0, 1]), {}, "descriptor must be"),
     ],
 )
-def test_wrong_types(arguments: Any, options: Any) -> None:
-    with pytest.raises(TypeError):
+def test_wrong_types(arguments: Any, options: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
         sendfd.send(*arguments, **options)
 
 
@@ -129,7 +129,7 @@ class Failing:
 
 
 def test_a_fileno_that_misbehaves() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"fileno\(\) must be an int, not str"):
         sendfd.send(ME, Broken())
     with pytest.raises(KeyError, match="mine"):
         sendfd.send(ME, Failing())

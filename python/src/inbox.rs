@@ -26,9 +26,11 @@ impl Mailbox {
         signature = (signal = Signo::DEFAULT, *, thread = false, signals = false),
         text_signature = "(signal=50, *, thread=False, signals=False)"
     )]
-    fn new(signal: Signo, thread: bool, signals: bool) -> PyResult<Mailbox> {
+    fn new(py: Python<'_>, signal: Signo, thread: bool, signals: bool) -> PyResult<Mailbox> {
         let (Signo(signal), options) = (signal, Options { thread, signals });
-        let mailbox = sendfd_core::Mailbox::open(signal, options).map_err(os_error)?;
+        // Waits where a name is still held by a child that was forked a moment ago.
+        let mailbox =
+            py.detach(|| sendfd_core::Mailbox::open(signal, options)).map_err(os_error)?;
         let open = Mutex::new(Some(Arc::new(mailbox)));
         Ok(Mailbox { open, signo: signal.number(), options })
     }

@@ -168,6 +168,25 @@ def test_other_threads_run_while_one_waits(inbox: sendfd.Inbox) -> None:
     assert got == [b"from here"]
 
 
+def test_other_threads_run_while_one_waits_for_a_name(inbox: sendfd.Inbox) -> None:
+    errors: list[int | None] = []
+
+    def open_another() -> None:
+        try:
+            sendfd.Inbox()
+        except OSError as error:
+            errors.append(error.errno)
+
+    opening = threading.Thread(target=open_another)
+    opening.start()
+    assert opening.native_id is not None
+    # The name may be about to become free, so it is tried for a while.
+    wait_until_asleep(opening.native_id)
+    assert opening.is_alive()
+    opening.join()
+    assert errors == [errno.EADDRINUSE]
+
+
 def test_mail_that_is_there_is_taken_while_another_thread_computes(inbox: sendfd.Inbox) -> None:
     stop = False
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from multiprocessing import reduction
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
@@ -229,3 +229,53 @@ def test_children_may_ask_while_their_parent_exits() -> None:
         right.close()
         assert process.returncode == 0
         assert left.recv(100) == b"in time"
+
+
+def channel_to(pid: int) -> socket.socket:
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with there:
+        sendfd.send(pid, there, signal=48)
+    return here
+
+
+def test_one_that_dies_before_it_takes_leaves_nothing_open(installed: None) -> None:
+    reading, writing = os.pipe()
+    ticket: Any = reduction.DupFd(writing)
+    os.close(writing)
+    with channel_to(os.getpid()) as channel:
+        channel.send(ticket._token)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
+def test_nonsense_gets_nothing_and_does_no_harm(installed: None) -> None:
+    fd = pipe_with(b"still there")
+    ticket = reduction.DupFd(fd)
+    os.close(fd)
+    datagrams = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with datagrams[0], datagrams[1], socket.socket() as unconnected, open(os.devnull) as file:
+        for source in (datagrams[1], unconnected, file):
+            sendfd.send(os.getpid(), source, source, signal=48, data=b"?")
+    for question in (os.urandom(16), b"?", bytes(1000)):
+        with channel_to(os.getpid()) as channel:
+            for _ in range(3):
+                channel.send(question)
+                assert channel.recv(10) == b"\0"
+    assert content(ticket.detach()) == b"still there"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_another_user_gets_nothing(
+    installed: None, in_fork: Callable[[Callable[[], None]], int]
+) -> None:
+    fd = pipe_with(b"not yours")
+    ticket = reduction.DupFd(fd)
+    os.close(fd)
+
+    def as_another() -> None:
+        os.setuid(65534)
+        with pytest.raises(PermissionError):
+            ticket.detach()
+
+    assert in_fork(as_another) == 0
+    assert content(ticket.detach()) == b"not yours"

@@ -49,11 +49,11 @@ pub(crate) fn send(
     #[allow(clippy::cast_possible_truncation, reason = "about a kilobyte at most")]
     // SAFETY: arithmetic only.
     let cmsg_len = unsafe { libc::CMSG_LEN(bytes as u32) };
-    let first = libc::cmsghdr {
-        cmsg_len: cmsg_len as _,
-        cmsg_level: libc::SOL_SOCKET,
-        cmsg_type: libc::SCM_RIGHTS,
-    };
+    // SAFETY: a cmsghdr is made of integers; musl's has one more than others.
+    let mut first: libc::cmsghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    first.cmsg_len = cmsg_len as _;
+    first.cmsg_level = libc::SOL_SOCKET;
+    first.cmsg_type = libc::SCM_RIGHTS;
     // SAFETY: `start` is aligned and the buffer has room for the header.
     unsafe { start.write(first) };
     // SAFETY: the data of the first header, for which the buffer has room.

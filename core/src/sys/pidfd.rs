@@ -44,9 +44,9 @@ pub(crate) fn inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>> {
     if magic as i64 != PIDFS_MAGIC {
         return Ok(None);
     }
-    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the pointer is to a struct that the call fills.
-    check(unsafe { libc::fstat(pidfd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    check(unsafe { libc::fstat64(pidfd.as_raw_fd(), stat.as_mut_ptr()) })?;
     // SAFETY: filled by the successful call above.
     Ok(Some(unsafe { stat.assume_init() }.st_ino))
 }

@@ -58,10 +58,13 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
 }
 
-/// `listen` with as long a queue of connections as the system's default limit allows.
+/// Connections that may wait to be accepted; `SOMAXCONN` differs between C libraries.
+const BACKLOG: c_int = 4096;
+
+/// `listen`.
 pub(crate) fn listen(socket: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: takes no pointers.
-    check(unsafe { libc::listen(socket.as_raw_fd(), libc::SOMAXCONN) }).map(drop)
+    check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) }).map(drop)
 }
 
 /// `accept4`, non-blocking.
@@ -112,10 +115,11 @@ pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
 pub(crate) fn set_send_timeout(socket: BorrowedFd<'_>, timeout: Option<Duration>) -> Result<()> {
     // Zero would mean: for ever.
     let timeout = timeout.map_or(Duration::ZERO, |t| t.max(Duration::from_micros(1)));
-    #[allow(clippy::cast_possible_wrap, clippy::cast_lossless, reason = "below a million")]
-    let micros = timeout.subsec_micros() as libc::suseconds_t;
-    let seconds = libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX);
-    let value = libc::timeval { tv_sec: seconds, tv_usec: micros };
+    // The width of both fields differs between machines.
+    let value = libc::timeval {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i32::MAX.into()),
+        tv_usec: timeout.subsec_micros().cast_signed().into(),
+    };
     set_option(socket, libc::SO_SNDTIMEO, &value)
 }
 

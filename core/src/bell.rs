@@ -112,6 +112,10 @@ pub(crate) fn hang(signal: Signal, generation: u32) -> Result<()> {
     let signo = signal.number();
     BELLS.with_borrow_mut(|bells| {
         bells.open.retain(|hung| hung.generation == generation);
+        // Another thread has closed it, which could not give this one its mask back.
+        while let Some(closed) = bells.open.iter().find(|hung| hung.inbox.strong_count() == 0) {
+            take_down_from(bells, closed.signo, generation);
+        }
         if bells.open.iter().any(|hung| hung.signo == signo) {
             return Err(Errno(libc::EADDRINUSE));
         }

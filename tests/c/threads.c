@@ -189,6 +189,32 @@ TEST(a_thread_that_ends_closes_its_inbox)
 		}
 }
 
+static void *closes(void *inbox)
+{
+	sendfd_inbox_close(inbox);
+	return NULL;
+}
+
+/* Closed by a thread that did not open it: the mask stays, and the number can be used again. */
+TEST(closed_by_another_thread)
+{
+	uint64_t before = mask_now();
+	for (int i = 0; i < 3; i++) {
+		sendfd_inbox *inbox = open_inbox(S, 0);
+		int fd = make_memfd(i);
+		CHECK_OK(sendfd(getpid(), S, fd));
+		thread_join(thread_start(closes, inbox));
+		CHECK_ERR(sendfd(getpid(), S, fd), ECONNREFUSED);
+		inbox = open_inbox(S, 0);
+		CHECK_OK(sendfd(getpid(), S, fd));
+		close(fd);
+		expect_number(inbox, i);
+		sendfd_inbox_close(inbox);
+		CHECK_EQ(mask_now(), before);
+		CHECK(!pending(S) && !pending(SIGIO));
+	}
+}
+
 /* A quiet inbox belongs to nobody: it outlives the thread that opened it. */
 TEST(a_quiet_inbox_outlives_its_thread)
 {

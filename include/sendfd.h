@@ -28,6 +28,10 @@
 #include <sys/types.h>
 #include <time.h>
 
+#if defined(__GLIBC__) && (!defined(_POSIX_C_SOURCE) || _POSIX_C_SOURCE < 199309L)
+#error "sendfd.h: define _POSIX_C_SOURCE as 199309L or more before the first include"
+#endif
+
 /**
  * The signal number to use when there is no reason for another; absolute, because SIGRTMIN differs
  * between C libraries.

@@ -40,6 +40,14 @@ fn main() -> ExitCode {
             compiler.header(tool, options).map_err(Failed::from)
         }));
     }
+    let strict = Arc::clone(&compiler);
+    suite.trials.push(Trial::test(
+        "header::strict_c99_is_told_what_it_needs",
+        move || match strict.header("cc", &["-xc", "-std=c99"]) {
+            Err(errors) if errors.contains("define _POSIX_C_SOURCE") => Ok(()),
+            result => Err(format!("{result:?}").into()),
+        },
+    ));
     suite.add_programs(&compiler);
 
     let quiet = arguments.list || run::under_nextest();

@@ -1,8 +1,9 @@
 //! The links that a process keeps: bounded, shared by its threads, forgotten by its children.
 //!
 //! A link stands in one of a few sets, chosen by whom it leads to, so threads that send to different
-//! tasks rarely meet at a lock, and none is held while anything waits. There is never more than one
-//! link in use per recipient and signal number: parcels that one thread sends stay in order.
+//! tasks rarely meet at a lock, and none is held while anything waits. A recipient has one link for
+//! each signal number, also where it is addressed now by its id and now by a pidfd: parcels that one
+//! thread sends stay in order.
 
 use crate::link::Link;
 use crate::sys::fork::PerProcess;
@@ -20,7 +21,8 @@ pub(crate) struct Key {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Who {
-    /// A task, by its id. The id may come to mean another task; but then the link is at its end.
+    /// A task, by its id. The id may come to mean another task; but then the link is at its end,
+    /// unless it leads to a quiet inbox that its thread has left open.
     Id(i32),
     /// A task, by the inode of its pidfd.
     Inode(u64),

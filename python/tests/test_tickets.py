@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import re
 import resource
 import signal
 import socket
@@ -17,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 import sendfd.multiprocessing
-from conftest import content, least_free, pipe_with
+from conftest import content, least_free, pipe_with, wait_until_asleep
 
 if TYPE_CHECKING:
     from conftest import Child
 
 pytestmark = pytest.mark.usefixtures("uninstalled")
+
+ME = os.getpid()
 
 
 def test_a_ticket_is_redeemed_once(installed: None) -> None:
@@ -242,7 +245,7 @@ def test_one_that_dies_before_it_takes_leaves_nothing_open(installed: None) -> N
     reading, writing = os.pipe()
     ticket: Any = reduction.DupFd(writing)
     os.close(writing)
-    with channel_to(os.getpid()) as channel:
+    with channel_to(ME) as channel:
         channel.send(ticket._token)
     assert os.read(reading, 1) == b""
     os.close(reading)
@@ -255,9 +258,9 @@ def test_nonsense_gets_nothing_and_does_no_harm(installed: None) -> None:
     datagrams = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     with datagrams[0], datagrams[1], socket.socket() as unconnected, open(os.devnull) as file:
         for source in (datagrams[1], unconnected, file):
-            sendfd.send(os.getpid(), source, source, signal=48, data=b"?")
+            sendfd.send(ME, source, source, signal=48, data=b"?")
     for question in (os.urandom(16), b"?", bytes(1000)):
-        with channel_to(os.getpid()) as channel:
+        with channel_to(ME) as channel:
             for _ in range(3):
                 channel.send(question)
                 assert channel.recv(10) == b"\0"
@@ -279,3 +282,41 @@ def test_another_user_gets_nothing(
 
     assert in_fork(as_another) == 0
     assert content(ticket.detach()) == b"not yours"
+
+
+def times_it_slept(status: int) -> int:
+    found = re.search(
+        rb"^voluntary_ctxt_switches:\s*(\d+)", os.pread(status, 4096, 0), re.MULTILINE
+    )
+    assert found is not None
+    return int(found[1])
+
+
+def test_an_issuer_whose_table_is_full_goes_on_later() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] < 4096:
+        pytest.skip("needs 4096 descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, limits[1]))
+    many = [os.dup(0) for _ in range(1100)]  # Beyond what select() can do.
+    try:
+        ticket: Any = sendfd.multiprocessing.DupFd(0)
+        channel_to(ME).close()
+        (server,) = (t.native_id for t in threading.enumerate() if t.name == "sendfd tickets")
+        assert server is not None
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        status = os.open(f"/proc/self/task/{server}/status", os.O_RDONLY)
+        many.append(status)
+        wait_until_asleep(server)
+        slept = times_it_slept(status)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (least_free(), limits[1]))
+        sendfd.send(ME, there, signal=48)
+        while times_it_slept(status) == slept:
+            os.sched_yield()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, limits[1]))
+        with here, there:
+            here.send(ticket._token)
+            assert here.recv(1) == b"\1"
+    finally:
+        for fd in many:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

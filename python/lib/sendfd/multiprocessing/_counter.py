@@ -60,7 +60,9 @@ class Counter:
             return
         except OSError:
             # No room for a descriptor; the kernel does not tell when there is again.
-            select.select([self._closed], [], [], 0.1)
+            closed = select.poll()
+            closed.register(self._closed, select.POLLIN)
+            closed.poll(100)
             return
         with request:
             try:

@@ -32,7 +32,7 @@ pub use mailbox::{Mailbox, Options};
 mod announcement;
 pub use announcement::Announcement;
 mod stream;
-pub use stream::receive;
+pub use stream::read_with_fd;
 mod parcel;
 pub use parcel::{Info, Parcel};
 mod bell;

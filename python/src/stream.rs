@@ -22,7 +22,7 @@ pub(crate) fn receive(
         return Err(PyValueError::new_err(format!("at most {MOST} bytes")));
     };
     loop {
-        match py.detach(|| sendfd_core::receive(fd, bytes)) {
+        match py.detach(|| sendfd_core::read_with_fd(fd, bytes)) {
             Ok((count, handle)) => {
                 return Ok((PyBytes::new(py, &bytes[..count]), handle.map(IntoRawFd::into_raw_fd)));
             }

@@ -13,6 +13,13 @@ static void send_many(void *arg)
 	}
 }
 
+/* Its end would show as something to read. */
+static void send_many_and_stay(void *arg)
+{
+	send_many(arg);
+	parent_hear();
+}
+
 /* Takes every free number up to the limit; gives back how many to close. */
 static int hoard[4096], hoarded;
 static void fill_table(rlim_t limit)
@@ -175,10 +182,11 @@ TEST_NEEDS(a_full_signal_queue_loses_nothing, ROOT)
 		target = receiver.pid;
 		int count = 500;
 		/* the mailbox of one sender holds fewer: it waits for room */
-		struct child sender = fork_child(send_many, &count);
+		struct child sender = fork_child(send_many_and_stay, &count);
 		child_tell(&receiver, 0);
-		child_join(&sender);
 		child_join(&receiver);
+		child_tell(&sender, 0);
+		child_join(&sender);
 	}
 }
 

@@ -1,4 +1,5 @@
 /// <reference types="node" />
+import type { Socket as DatagramSocket } from 'node:dgram';
 import type { EventEmitter } from 'node:events';
 import type { ReadStream, WriteStream } from 'node:fs';
 import type { Server, ServerOpts, Socket, SocketConstructorOpts } from 'node:net';
@@ -18,17 +19,23 @@ export type Descriptor =
   | { readonly fd: number }
   | { readonly _handle?: unknown }
   | Socket
-  | Server;
+  | Server
+  | DatagramSocket
+  | ReadStream
+  | WriteStream;
 
 export interface SendOptions {
-  /** Bytes that travel with the descriptors; a string goes as UTF-8. At most MAX_DATA. */
+  /**
+   * Bytes that travel with the descriptors; a string goes as UTF-8. At most MAX_DATA. They may be
+   * changed as soon as the call has returned.
+   */
   data?: string | NodeJS.ArrayBufferView;
   /** The signal number of the receiver's inbox. Default: SIGNO. */
   signal?: number;
 }
 
 export interface SendAsyncOptions extends SendOptions {
-  /** Milliseconds to wait for room in a full queue. Default: for ever. */
+  /** Milliseconds to wait for room in a full queue; 0: not at all. Default: for ever. */
   timeout?: number;
 }
 

@@ -18,7 +18,7 @@ function descriptor(value, name = 'fd') {
 
 function descriptors(value) {
   return Array.isArray(value)
-    ? value.map((fd, index) => descriptor(fd, `fd[${index}]`))
+    ? Array.from(value, (fd, index) => descriptor(fd, `fd[${index}]`))
     : [descriptor(value)];
 }
 
@@ -26,7 +26,9 @@ function bytes(value) {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return Buffer.from(value);
   if (ArrayBuffer.isView(value)) {
-    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    const view = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+    // Other threads may write to shared memory while it is sent.
+    return value.buffer instanceof SharedArrayBuffer ? view.slice() : view;
   }
   throw wrongType('options.data', 'a string, a Buffer, a TypedArray or a DataView', value);
 }
@@ -38,13 +40,12 @@ function options(value) {
   return value ?? {};
 }
 
-/** Milliseconds; undefined stands for no end. */
-function milliseconds(value) {
-  if (value === undefined) return undefined;
+/** Milliseconds; what no timer can wait for, 24 days, is for ever. */
+function milliseconds(value = Infinity) {
   if (typeof value !== 'number' || !(value >= 0)) {
     throw wrongType('options.timeout', 'a number of milliseconds', value);
   }
-  return value === Infinity ? undefined : value;
+  return value > 0x7fffffff ? Infinity : value;
 }
 
 module.exports = { bytes, descriptors, integer, milliseconds, options };

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::uv::{Interest, Poll};
-use napi::bindgen_prelude::{Either, Env, Function, Result, Uint8Array};
+use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
 use sendfd_core::{Outgoing, Signal, Task};
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,8 +10,8 @@ use std::os::fd::{AsFd, OwnedFd};
 /// Queues one parcel; the failure, if it could not.
 #[napi(catch_unwind)]
 #[allow(clippy::needless_pass_by_value, reason = "as values come from JavaScript")]
-pub fn send(id: i32, signo: i32, fds: Vec<i32>, data: Option<Uint8Array>) -> Option<Failure> {
-    let data = data.as_deref().unwrap_or_default();
+pub fn send(id: i32, signo: i32, fds: Vec<i32>, data: Option<&[u8]>) -> Option<Failure> {
+    let data = data.unwrap_or_default();
     let sent = Signal::new(signo)
         .and_then(|signal| Outgoing::from_raw(&fds).data(data).send(Task::new(id)?, signal));
     sent.err().map(Failure::from)

@@ -85,7 +85,10 @@ impl Poll {
             hook: null_mut(),
             owner: Rc::default(),
         });
-        handle.callback.refer_to(callback)?;
+        if let Err(error) = handle.callback.refer_to(callback) {
+            handle.release();
+            return Err(error);
+        }
         // SAFETY: the loop of this thread, room for a uv_poll_t, an open descriptor.
         let error = unsafe { uv_poll_init(uv_loop, handle.as_uv(), fd.as_raw_fd()) };
         if error != 0 {

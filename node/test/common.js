@@ -12,8 +12,12 @@ const ROOT = path.join(__dirname, '..');
 /** Time limit of a test that starts processes. */
 const LIMIT = { timeout: 60_000 };
 
-// What a failed test left open must not keep the others waiting.
+/** @type {import('node:child_process').ChildProcess[]} */
+const started = [];
+
+// What a failed test left open must not keep the others waiting, nor outlive them.
 after(() => {
+  for (const child of started) child.kill('SIGKILL');
   setTimeout(() => process.exit(1), 5000).unref();
 });
 
@@ -47,6 +51,7 @@ function run(script, args = [], flags = /** @type {string[]} */ ([])) {
   const child = spawn(process.execPath, [...flags, '-e', prelude + script, ...args], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  started.push(child);
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const ended = once(child, 'exit').then(([code, signal]) => signal ?? code);
   return { child, pid: Number(child.pid), line: async () => (await lines.next()).value, ended };

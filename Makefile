@@ -93,7 +93,7 @@ soak-account: all  ## account of every descriptor under murder, MINUTES=10
 soak-refusal: all  ## every system call refused, on every machine and for good
 	tests/refusal/run --all
 
-test: test-soak test-fuzz test-memcheck
+test: test-soak test-fuzz test-memcheck loom
 test-soak: all  ## the account for 20 seconds
 	tests/soak/run --seconds 20
 

@@ -31,6 +31,11 @@ impl Link {
         self.is_dead()
     }
 
+    /// No task is known by two keys here.
+    pub(crate) fn leads_to(&self, _: Option<u64>) -> bool {
+        false
+    }
+
     pub(crate) fn last_use(&self) -> u64 {
         self.last_use
     }

@@ -20,7 +20,7 @@ fn find(cache: &Cache, key: Key, last_use: u64) -> Arc<Link> {
         cache.remove(key, &kept);
     }
     cache.drop_the_dead();
-    cache.insert(key, Link::open(last_use).expect("a number is free"))
+    cache.insert(key, Arc::new(Link::open(last_use).expect("a number is free")))
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use announcement::Announcement;
 mod stream;
 pub use stream::read_with_fd;
 mod parcel;
-pub use parcel::{Info, Parcel};
+pub use parcel::{Info, Parcel, is_listening};
 mod bell;
 mod door;
 mod incoming;

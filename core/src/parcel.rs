@@ -1,6 +1,7 @@
 //! What a receiver gets.
 
-use std::os::fd::OwnedFd;
+use crate::sys::socket;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Received descriptors, the bytes that came with them, and who sent them.
 ///
@@ -31,4 +32,19 @@ pub struct Info {
     pub nfds: u32,
     /// Bytes in the parcel.
     pub len: u32,
+}
+
+/// Whether this is a socket that listens, so that a received descriptor can be made a server.
+///
+/// ```
+/// use std::net::{TcpListener, TcpStream};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// assert!(sendfd_core::is_listening(&listener));
+/// assert!(!sendfd_core::is_listening(TcpStream::connect(listener.local_addr()?)?));
+/// assert!(!sendfd_core::is_listening(std::io::stdin()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_listening(fd: impl AsFd) -> bool {
+    socket::is_listening(fd.as_fd())
 }

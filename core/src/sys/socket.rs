@@ -149,6 +149,11 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> Result<PrivateFd> {
     })
 }
 
+/// `SO_ACCEPTCONN`: whether this is a socket that listens.
+pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> bool {
+    option::<c_int>(fd, libc::SO_ACCEPTCONN).is_ok_and(|listens| listens != 0)
+}
+
 /// `FIONREAD`: the bytes of all messages that wait on the socket.
 pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
     let mut bytes: c_int = 0;

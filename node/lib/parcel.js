@@ -1,14 +1,16 @@
+const cluster = require('node:cluster');
 const fs = require('node:fs');
 const net = require('node:net');
 const { inspect } = require('node:util');
 
 /** Closes what a forgotten parcel still holds. */
-const forgotten = new FinalizationRegistry((parcel) => {
-  const { fds, pid } = parcel;
+const forgotten = new FinalizationRegistry(({ native, onClose }) => {
+  const { fds, pid } = native;
   if (fds.length > 0) {
     const text = `A parcel from process ${pid} was collected with open descriptors: ${fds}`;
     process.emitWarning(text, { type: 'ResourceWarning', code: 'SENDFD_FORGOTTEN_PARCEL' });
-    parcel.close();
+    native.close();
+    onClose();
   }
 });
 
@@ -20,7 +22,9 @@ class Parcel {
   constructor(native, onClose) {
     this.#native = native;
     this.#onClose = onClose;
-    forgotten.register(this, native, native);
+    // Taken at once, so that V8 knows how much memory hangs on this object.
+    this.#data = native.takeData();
+    forgotten.register(this, { native, onClose }, native);
   }
 
   get fds() {
@@ -28,7 +32,6 @@ class Parcel {
   }
 
   get data() {
-    this.#data ??= this.#native.takeData();
     return this.#data;
   }
 
@@ -58,7 +61,19 @@ class Parcel {
   }
 
   server(options, onConnection) {
-    return this.#hand((fd) => net.createServer(options, onConnection).listen({ fd }));
+    return this.#hand((fd) => {
+      if (cluster.isWorker) {
+        throw new Error('A worker of node:cluster cannot listen on a descriptor of its own');
+      }
+      if (!this.#native.listens) throw notListening(fd);
+      const server = net.createServer(options, onConnection).listen({ fd });
+      // Such as AF_VSOCK, which Node does not know.
+      if (!server._handle) {
+        server.on('error', () => {});
+        throw notListening(fd);
+      }
+      return server;
+    });
   }
 
   readStream(options) {
@@ -81,6 +96,7 @@ class Parcel {
     if (fd === undefined) throw new Error('This parcel holds no descriptor any more');
     const owner = make(fd);
     this.#native.takeFirst();
+    owner.once('close', this.#onClose);
     return owner;
   }
 
@@ -88,6 +104,11 @@ class Parcel {
     const { fds, data, pid, uid, gid, signo } = this;
     return `Parcel ${inspect({ fds, data, pid, uid, gid, signo }, options)}`;
   }
+}
+
+function notListening(fd) {
+  const error = new TypeError(`Descriptor ${fd} is no listening stream socket`);
+  return Object.assign(error, { code: 'ERR_INVALID_FD_TYPE' });
 }
 
 if (Symbol.dispose) {

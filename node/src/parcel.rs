@@ -22,50 +22,56 @@ impl From<Parcel> for NativeParcel {
 
 #[napi]
 impl NativeParcel {
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn fds(&self) -> Vec<i32> {
         self.fds.iter().map(AsRawFd::as_raw_fd).collect()
     }
 
     /// Moves the bytes out.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn take_data(&mut self) -> Buffer {
         std::mem::take(&mut self.data).into()
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn pid(&self) -> i32 {
         self.info.pid
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn uid(&self) -> u32 {
         self.info.uid
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn gid(&self) -> u32 {
         self.info.gid
     }
 
-    #[napi(getter)]
+    #[napi(getter, catch_unwind)]
     pub fn signo(&self) -> i32 {
         self.info.signo
     }
 
     /// The descriptors belong to the caller from now on.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn take(&mut self) -> Vec<i32> {
         self.fds.drain(..).map(IntoRawFd::into_raw_fd).collect()
     }
 
     /// The same for the first one, if there is one.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn take_first(&mut self) -> Option<i32> {
         (!self.fds.is_empty()).then(|| self.fds.remove(0).into_raw_fd())
     }
 
-    #[napi]
+    /// Whether the first one is a socket that listens.
+    #[napi(getter, catch_unwind)]
+    pub fn listens(&self) -> bool {
+        self.fds.first().is_some_and(sendfd_core::is_listening)
+    }
+
+    #[napi(catch_unwind)]
     pub fn close(&mut self) {
         self.fds.clear();
     }

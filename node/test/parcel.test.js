@@ -1,9 +1,12 @@
 // @ts-check
 
 const assert = require('node:assert/strict');
+const { execFileSync } = require('node:child_process');
+const dgram = require('node:dgram');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
+const path = require('node:path');
 const { test } = require('node:test');
 const { Inbox, send } = require('..');
 const { LIMIT, countFds, memoryFile, readAll, run } = require('./common.js');
@@ -111,4 +114,53 @@ test('the sender is dead before the parcel is taken', LIMIT, async () => {
   assert.equal(parcel.pid, sender.pid);
   parcel.close();
   inbox.close();
+});
+
+test('what is no socket, or does not listen, stays in the parcel', LIMIT, async () => {
+  const udp = dgram.createSocket('udp4').bind(0, '127.0.0.1');
+  await once(udp, 'listening');
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const client = net.connect(port, '127.0.0.1');
+  const [[accepted]] = await Promise.all([once(server, 'connection'), once(client, 'connect')]);
+  const file = memoryFile('a file');
+  const wrong = { name: 'TypeError', code: 'ERR_INVALID_FD_TYPE' };
+  for (const [sent, ways] of /** @type {const} */ ([
+    [file, ['socket', 'server']],
+    [udp, ['socket', 'server']],
+    [client, ['server']],
+  ])) {
+    const parcel = await through(sent);
+    const before = countFds();
+    const [fd] = parcel.fds;
+    for (const way of ways) assert.throws(() => parcel[way](), wrong);
+    await new Promise(setImmediate);
+    assert.deepEqual(parcel.fds, [fd]);
+    parcel.close();
+    assert.equal(countFds(), before - 1);
+  }
+  fs.closeSync(file);
+  udp.close();
+  client.destroy();
+  accepted.destroy();
+  server.close();
+});
+
+test('options that Node refuses leave the descriptor in the parcel', async () => {
+  const file = memoryFile('text');
+  const parcel = await through([file]);
+  assert.throws(() => parcel.readStream({ start: 2, end: 1 }), { code: 'ERR_OUT_OF_RANGE' });
+  assert.equal(parcel.fds.length, 1);
+  let text = '';
+  for await (const chunk of parcel.readStream({ start: 1 })) text += chunk;
+  assert.equal(text, 'ext');
+  parcel.close();
+  parcel.close();
+  fs.closeSync(file);
+});
+
+test('a worker of node:cluster', LIMIT, () => {
+  const said = execFileSync(process.execPath, [path.join(__dirname, 'cluster.js')], LIMIT);
+  assert.match(String(said), /^1 A worker of node:cluster cannot listen/);
 });

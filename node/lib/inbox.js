@@ -14,6 +14,7 @@ class Inbox extends EventEmitter {
   /** After an error nothing is taken until somebody does something about it. */
   #paused = false;
   #roomAgain = () => this.#paused && this.resume();
+  #listenerAdded = (event) => event === 'parcel' && process.nextTick(() => this.resume());
 
   constructor(given) {
     super();
@@ -24,8 +25,16 @@ class Inbox extends EventEmitter {
     if (!(opened instanceof native.NativeInbox)) throw fromFailure(opened);
     this.#native = opened;
     this.signal = signal;
-    this.on('newListener', (event) => event === 'parcel' && process.nextTick(() => this.resume()));
-    this.on('removeListener', (event) => event === 'parcel' && this.#want());
+    this.on('newListener', this.#listenerAdded);
+  }
+
+  /** All but the one by which the inbox learns that parcels are wanted. */
+  removeAllListeners(...events) {
+    super.removeAllListeners(...events);
+    if (!this.listeners('newListener').includes(this.#listenerAdded)) {
+      this.on('newListener', this.#listenerAdded);
+    }
+    return this;
   }
 
   get closed() {
@@ -50,7 +59,7 @@ class Inbox extends EventEmitter {
   /** Goes on after an error. */
   resume() {
     this.#paused = false;
-    this.#want();
+    if (this.#wanted) this.#native?.want(true);
     return this;
   }
 
@@ -63,10 +72,12 @@ class Inbox extends EventEmitter {
   }
 
   [Symbol.asyncIterator]() {
+    let ended = false;
     const iterator = {
-      next: () => this.#next(iterator),
+      next: async () => (ended ? { done: true, value: undefined } : this.#next(iterator)),
       // What it still waits for goes to others.
       return: async (value) => {
+        ended = true;
         this.#endWaiting((waiting) => waiting.iterator === iterator);
         return { done: true, value };
       },
@@ -89,19 +100,16 @@ class Inbox extends EventEmitter {
     const ended = this.#waiting.filter(which);
     this.#waiting = this.#waiting.filter((waiting) => !which(waiting));
     for (const { resolve } of ended) resolve({ done: true, value: undefined });
-    this.#want();
   }
 
   get #wanted() {
     return !this.#paused && (this.#waiting.length > 0 || this.listenerCount('parcel') > 0);
   }
 
-  #want() {
-    this.#native?.want(this.#wanted);
-  }
-
   /** Nothing is taken that nobody wants, and one parcel is out of hands before the next is taken. */
   #readable() {
+    // Only now: who takes one after the other would have it switched off and on for each.
+    if (!this.#wanted) this.#native?.want(false);
     for (let taken = 0; taken < AT_ONCE && this.#native && this.#wanted; taken++) {
       const found = this.#native.recv();
       if (found === null) break;
@@ -111,7 +119,6 @@ class Inbox extends EventEmitter {
         this.#fail(fromFailure(found));
       }
     }
-    this.#want();
   }
 
   #deliver(parcel) {
@@ -130,7 +137,6 @@ class Inbox extends EventEmitter {
     if (first) {
       first.reject(error);
     } else {
-      this.#want();
       this.emit('error', error);
     }
   }

@@ -1,6 +1,6 @@
 // @ts-check
 
-const { spawn } = require('node:child_process');
+const { execFileSync, spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
@@ -42,13 +42,27 @@ function readAll(fd) {
   return buffer.subarray(0, fs.readSync(fd, buffer, 0, buffer.length, 0)).toString();
 }
 
+/** A pipe: the end to read from, and the end to write to. */
+function pipe() {
+  const dir = fs.mkdtempSync('/dev/shm/sendfd-');
+  const file = path.join(dir, 'pipe');
+  execFileSync('mkfifo', [file]);
+  const both = fs.openSync(file, fs.constants.O_RDWR);
+  const ends = [fs.openSync(file, 'r'), fs.openSync(file, 'w')];
+  fs.closeSync(both);
+  fs.rmSync(dir, { recursive: true });
+  return ends;
+}
+
 /**
- * Runs a script in another process of Node.
- * @param {string} script @param {string[]} args
+ * Runs a script in another process of Node, with a limit of its own on descriptors if one is given.
+ * @param {string} script @param {string[]} [args] @param {string[]} [flags] @param {number} [limit]
  */
-function run(script, args = [], flags = /** @type {string[]} */ ([])) {
+function run(script, args = [], flags = [], limit = undefined) {
   const prelude = `const sendfd = require(${JSON.stringify(ROOT)});`;
-  const child = spawn(process.execPath, [...flags, '-e', prelude + script, ...args], {
+  const limited = limit ? ['sh', '-c', `ulimit -n ${limit}; exec "$@"`, 'sh'] : [];
+  const command = [...limited, process.execPath, ...flags, '-e', prelude + script, ...args];
+  const child = spawn(command[0], command.slice(1), {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   started.push(child);
@@ -57,4 +71,4 @@ function run(script, args = [], flags = /** @type {string[]} */ ([])) {
   return { child, pid: Number(child.pid), line: async () => (await lines.next()).value, ended };
 }
 
-module.exports = { LIMIT, ROOT, countFds, memoryFile, readAll, run };
+module.exports = { LIMIT, ROOT, countFds, memoryFile, pipe, readAll, run };

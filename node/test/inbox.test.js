@@ -1,12 +1,14 @@
 // @ts-check
 
 const assert = require('node:assert/strict');
+const { spawn } = require('node:child_process');
 const { on, once } = require('node:events');
 const fs = require('node:fs');
+const net = require('node:net');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
-const { Inbox, Parcel, send } = require('..');
-const { LIMIT, ROOT, countFds, memoryFile, run } = require('./common.js');
+const { Inbox, Parcel, send, sendAsync } = require('..');
+const { LIMIT, ROOT, countFds, memoryFile, pipe, run } = require('./common.js');
 
 test('events', async () => {
   const inbox = new Inbox();
@@ -65,6 +67,155 @@ test('an iterator that ends leaves the parcels to others', LIMIT, async () => {
   assert.equal(String(value.data), 'x');
   value.close();
   inbox.close();
+});
+
+test('an iterator that was ended takes nothing more', LIMIT, async () => {
+  const inbox = new Inbox();
+  const iterator = inbox[Symbol.asyncIterator]();
+  await iterator.return?.();
+  send(process.pid, 0, { data: 'x' });
+  assert.deepEqual(await iterator.next(), { done: true, value: undefined });
+  const [parcel] = await once(inbox, 'parcel');
+  assert.equal(String(parcel.data), 'x');
+  parcel.close();
+  inbox.close();
+});
+
+test('listeners come and go', LIMIT, async () => {
+  const inbox = new Inbox();
+  const turns = async () => {
+    for (let i = 0; i < 20; i++) await new Promise(setImmediate);
+  };
+  for (let i = 0; i < 4; i++) send(process.pid, 0, { data: String(i) });
+  /** @type {string[]} */
+  const seen = [];
+  /** @param {import('..').Parcel} parcel */
+  const note = (parcel) => {
+    seen.push(String(parcel.data));
+    parcel.close();
+  };
+  inbox.once('parcel', note);
+  await turns();
+  assert.deepEqual(seen, ['0'], 'the others are not taken');
+  inbox.removeAllListeners();
+  inbox.prependOnceListener('parcel', note);
+  await turns();
+  assert.deepEqual(seen, ['0', '1'], 'also after all listeners were removed');
+  inbox.removeAllListeners('newListener');
+  inbox.on('parcel', note);
+  await turns();
+  assert.deepEqual(seen, ['0', '1', '2', '3']);
+  inbox.off('parcel', note);
+  send(process.pid, 0, { data: '4' });
+  await turns();
+  assert.equal(seen.length, 4);
+  inbox.close();
+});
+
+test(
+  'closed by a listener, or while an iteration is in its body: the rest is released',
+  LIMIT,
+  async () => {
+    for (const byListener of [true, false]) {
+      const inbox = new Inbox();
+      const [reader, writer] = pipe();
+      for (let i = 0; i < 3; i++) send(process.pid, writer);
+      fs.closeSync(writer);
+      let count = 0;
+      /** @param {import('..').Parcel} parcel */
+      const take = (parcel) => {
+        count++;
+        parcel.close();
+        inbox.close();
+      };
+      if (byListener) {
+        inbox.on('parcel', take);
+        await once(inbox, 'close');
+      } else {
+        for await (const parcel of inbox) take(parcel);
+      }
+      assert.equal(count, 1);
+      assert.equal(fs.readSync(reader, Buffer.alloc(1)), 0, 'nobody holds the other end');
+      fs.closeSync(reader);
+    }
+  },
+);
+
+test('using', LIMIT, async () => {
+  const inbox = new Inbox();
+  send(process.pid, [0, 0]);
+  const [parcel] = await once(inbox, 'parcel');
+  parcel[Symbol.dispose]();
+  assert.deepEqual(parcel.fds, []);
+  inbox[Symbol.dispose]();
+  assert.equal(inbox.closed, true);
+  await inbox[Symbol.asyncDispose]();
+  const other = new Inbox();
+  await other[Symbol.asyncDispose]();
+  assert.equal(other.closed, true);
+});
+
+test('an inbox that could not be opened leaves nothing behind', () => {
+  const inbox = new Inbox();
+  const before = countFds();
+  for (let i = 0; i < 3; i++) assert.throws(() => new Inbox(), { code: 'EADDRINUSE' });
+  assert.equal(countFds(), before);
+  inbox.close();
+});
+
+test('an inbox of a thread, by its tid', LIMIT, async () => {
+  const worker = new Worker(
+    `const fs = require('node:fs');
+const net = require('node:net');
+    const { parentPort } = require('node:worker_threads');
+    const { Inbox } = require(${JSON.stringify(ROOT)});
+    new Inbox({ thread: true }).once('parcel', function (parcel) {
+      parentPort.postMessage(String(parcel.data));
+      parcel.close();
+      this.close();
+    });
+    parentPort.postMessage(Number(fs.readlinkSync('/proc/thread-self').split('/').pop()));`,
+    { eval: true },
+  );
+  const inbox = new Inbox();
+  const [tid] = await once(worker, 'message');
+  assert.notEqual(tid, process.pid);
+  const said = once(worker, 'message');
+  send(tid, 0, { data: 'to the thread' });
+  assert.deepEqual(await said, ['to the thread']);
+  await once(worker, 'exit');
+  inbox.close();
+});
+
+test('children neither inherit an inbox nor take its mail', LIMIT, async () => {
+  const inbox = new Inbox();
+  const iterator = inbox[Symbol.asyncIterator]();
+  const script = `const fs = require('node:fs');
+const net = require('node:net');
+    const links = fs.readdirSync('/proc/self/fd').map((fd) => {
+      try { return fs.readlinkSync('/proc/self/fd/' + fd); } catch {}
+    });
+    process.send(links.filter((link) => /^\\/dev\\/shm/.test(link)).length);
+    process.once('message', () => process.exit());`;
+  const file = memoryFile('x');
+  send(process.pid, file, { data: 'before' });
+  const held = (await iterator.next()).value;
+  for (let i = 0; i < 3; i++) {
+    const child = spawn(process.execPath, ['-e', script], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    assert.deepEqual((await once(child, 'message'))[0], 0);
+    send(process.pid, file, { data: `while ${i} lives` });
+    const { value } = await iterator.next();
+    assert.equal(String(value.data), `while ${i} lives`);
+    value.close();
+    child.send('end');
+    await once(child, 'exit');
+  }
+  held.close();
+  inbox.close();
+  assert.throws(() => send(process.pid, file), { code: 'ECONNREFUSED' });
+  fs.closeSync(file);
 });
 
 test('a worker that is ended with a parcel in its hands leaks nothing', LIMIT, async () => {
@@ -143,6 +294,7 @@ test('a full table: the parcel is kept', LIMIT, async () => {
   const { line, ended, pid } = run(
     `
     const fs = require('node:fs');
+const net = require('node:net');
     const inbox = new sendfd.Inbox();
     const held = [];
     try { for (;;) held.push(fs.openSync('/dev/null')); } catch {}
@@ -162,13 +314,53 @@ test('a full table: the parcel is kept', LIMIT, async () => {
   assert.equal(await ended, 0);
 });
 
+test(
+  'a full table: it goes on once a socket that came from a parcel is closed',
+  LIMIT,
+  async () => {
+    const { line, ended, pid } = run(
+      `
+    const net = require('node:net');
+    const inbox = new sendfd.Inbox();
+    const held = [];
+    let count = 0;
+    inbox.on('error', (error) => {
+      console.log(error.code);
+      for (const socket of held) socket.destroy();
+    });
+    inbox.on('parcel', (parcel) => {
+      held.push(parcel.socket());
+      if (++count === 100) { console.log('all'); process.exit(); }
+    });
+    console.log('open');`,
+      [],
+      [],
+      60,
+    );
+    await line();
+    const server = net.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+    const client = net.connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    for (let i = 0; i < 100; i++) await sendAsync(pid, client);
+    const said = [await line()];
+    while (said[said.length - 1] === 'EMFILE') said.push(await line());
+    assert.ok(said.length > 1, 'the table was full');
+    assert.equal(said.pop(), 'all');
+    assert.equal(await ended, 0);
+    client.destroy();
+    server.close();
+  },
+);
+
 test('a forgotten parcel is closed when it is collected, with a warning', LIMIT, async () => {
   const warned = once(process, 'warning');
   const inbox = new Inbox();
   send(process.pid, 0);
-  await once(inbox, 'parcel');
+  const [fd] = (await once(inbox, 'parcel'))[0].fds;
   inbox.close();
-  const before = countFds();
+  fs.fstatSync(fd);
   const gc = /** @type {() => void} */ (globalThis.gc);
   /** @type {Error | undefined} */
   let warning;
@@ -180,7 +372,8 @@ test('a forgotten parcel is closed when it is collected, with a warning', LIMIT,
     await new Promise(setImmediate);
   }
   assert.equal(warning.name, 'ResourceWarning');
-  assert.equal(countFds(), before - 1);
+  assert.match(warning.message, new RegExp(`from process ${process.pid} .*: ${fd}$`));
+  assert.throws(() => fs.fstatSync(fd), { code: 'EBADF' });
 });
 
 test('workers have inboxes of their own, and may be ended at any time', LIMIT, async () => {
@@ -208,6 +401,52 @@ test('workers have inboxes of their own, and may be ended at any time', LIMIT, a
   }
   // Fewer if connections of earlier tests, whose receivers are gone, were dropped meanwhile.
   assert.ok(countFds() <= before, `${before} descriptors, then ${countFds()}`);
+});
+
+test('workers that are ended at random, in the middle of everything', LIMIT, async () => {
+  const before = countFds();
+  const script = `
+    const { parentPort, workerData: signal } = require('node:worker_threads');
+    const { Inbox, sendAsync } = require(${JSON.stringify(ROOT)});
+    const take = async (inbox) => { for await (const parcel of inbox) if (Math.random() < 0.9) parcel.close(); };
+    const inbox = new Inbox({ signal });
+    take(inbox);
+    take(inbox);
+    const flood = async () => { for (;;) await sendAsync(process.pid, [0, 1, 2], { signal, data: 'x' }); };
+    // Nobody takes this: it fills, and a call waits for room.
+    const full = new Inbox({ signal: signal + 4 });
+    (async () => { for (;;) await sendAsync(process.pid, 0, { signal: signal + 4 }); })();
+    setInterval(flood, 1);
+    setInterval(() => { full.unref(); full.ref(); }, 1);
+    parentPort.postMessage('open');`;
+  for (let round = 0; round < 10; round++) {
+    const workers = [51, 52].map(
+      (workerData) => new Worker(script, { eval: true, workerData, stderr: true }),
+    );
+    await Promise.all(workers.map((worker) => once(worker, 'message')));
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 30));
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    for (const signal of [51, 52, 55, 56]) {
+      assert.throws(() => send(process.pid, 0, { signal }), { code: 'ECONNREFUSED' });
+    }
+  }
+  assert.ok(countFds() <= before, `${before} descriptors, then ${countFds()}`);
+});
+
+test('bytes that nobody looks at do not pile up', LIMIT, async () => {
+  const inbox = new Inbox();
+  const iterator = inbox[Symbol.asyncIterator]();
+  const data = Buffer.alloc(1 << 16);
+  const before = process.memoryUsage().rss;
+  let most = 0;
+  for (let i = 0; i < 8192; i++) {
+    send(process.pid, 0, { data });
+    (await iterator.next()).value.close();
+    if (i % 256 === 0) most = Math.max(most, process.memoryUsage().rss);
+  }
+  inbox.close();
+  const megabytes = (most - before) >> 20;
+  assert.ok(megabytes < 256, `${megabytes} MB for parcels of 512 MB in all`);
 });
 
 test('100,000 round trips without growth', { timeout: 180_000 }, async () => {

@@ -17,10 +17,16 @@ test('one version in all places', () => {
   assert.equal(sendfd.version, version);
 });
 
-test('as it is published: installed without a compiler', LIMIT, () => {
+// What @napi-rs/cli needs; the package itself does not.
+const [major, minor] = process.versions.node.split('.').map(Number);
+const skip =
+  major < 20 || (major === 20 && minor < 17) ? 'the napi command needs Node 20.17' : false;
+
+test('as it is published: installed without a compiler', { ...LIMIT, skip }, () => {
   const place = fs.mkdtempSync(path.join(os.tmpdir(), 'sendfd-package-'));
   /** @param {string[]} args @param {string} cwd */
-  const npm = (args, cwd) => execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: 'pipe' });
+  const npm = (args, cwd, env = process.env) =>
+    execFileSync('npm', args, { cwd, env, encoding: 'utf8', stdio: 'pipe' });
   /** @param {string} cwd */
   const pack = (cwd) => {
     const [{ filename }] = JSON.parse(npm(['pack', '--json', '--pack-destination', place], cwd));
@@ -28,17 +34,27 @@ test('as it is published: installed without a compiler', LIMIT, () => {
   };
   try {
     fs.copyFileSync(path.join(ROOT, 'package.json'), path.join(place, 'package.json'));
-    const napi = path.join(ROOT, 'node_modules/.bin/napi');
-    execFileSync(napi, ['create-npm-dirs'], { cwd: place, stdio: 'pipe' });
     const [addon] = fs.readdirSync(ROOT).filter((name) => name.endsWith('.node'));
     const [, platform] = /^sendfd\.(.*)\.node$/.exec(addon) ?? [];
-    fs.copyFileSync(path.join(ROOT, addon), path.join(place, 'npm', String(platform), addon));
+    // This one stands for those of the other platforms.
+    const names = ['x64-gnu', 'x64-musl', 'arm64-gnu', 'arm64-musl'].map((name) => `linux-${name}`);
+    for (const name of names) {
+      fs.mkdirSync(path.join(place, 'artifacts', name), { recursive: true });
+      const file = path.join(place, 'artifacts', name, `sendfd.${name}.node`);
+      fs.copyFileSync(path.join(ROOT, addon), file);
+    }
+    const PATH = `${path.join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`;
+    npm(['run', 'artifacts'], place, { ...process.env, PATH });
+    assert.deepEqual(fs.readdirSync(path.join(place, 'npm')).sort(), names.sort());
 
     const packages = [pack(ROOT), pack(path.join(place, 'npm', String(platform)))];
     const app = path.join(place, 'app');
     fs.mkdirSync(app);
     fs.writeFileSync(path.join(app, 'package.json'), '{}');
     npm(['install', '--offline', '--no-audit', '--no-fund', ...packages], app);
+    for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) {
+      assert.ok(fs.existsSync(path.join(app, 'node_modules/sendfd', name)), name);
+    }
     const use = 'sendfd.send(process.pid, 0, { signal: 51 });';
     const open = 'new sendfd.Inbox({ signal: 51 }).once("parcel", function (it) {';
     const show = 'console.log(it.pid); it.close(); this.close(); });';

@@ -107,9 +107,18 @@ export class Parcel {
   readonly signo: number;
   /** The descriptors become the caller's. */
   take(): number[];
-  /** The first descriptor as a connected socket, which owns it from now on. */
+  /**
+   * The first descriptor as a connected socket, or an end of a pipe, which owns it from now on.
+   *
+   * @throws {TypeError} ERR_INVALID_FD_TYPE it is neither; it stays in the parcel.
+   */
   socket(options?: Omit<SocketConstructorOpts, 'fd'>): Socket;
-  /** The first descriptor as a listening server, which owns it from now on. */
+  /**
+   * The first descriptor as a listening server, which owns it from now on. Not in a worker of
+   * node:cluster, which leaves listening to its primary.
+   *
+   * @throws {TypeError} ERR_INVALID_FD_TYPE it does not listen; it stays in the parcel.
+   */
   server(options?: ServerOpts, onConnection?: (socket: Socket) => void): Server;
   /** The first descriptor as a stream, which owns it from now on. */
   readStream(options?: { start?: number; end?: number; highWaterMark?: number }): ReadStream;
@@ -123,7 +132,10 @@ export class Parcel {
 export interface InboxOptions {
   /** What senders have to name. Default: SIGNO. No signal is delivered: the event loop is told. */
   signal?: number;
-  /** Addressed by the id of the calling thread instead of the process. */
+  /**
+   * Addressed by the id of the calling thread instead of the process. The thread finds that out by
+   * `fs.readlinkSync('/proc/thread-self')`, which ends in it.
+   */
   thread?: boolean;
 }
 
@@ -136,14 +148,15 @@ export interface InboxOptions {
  *
  * 'error' is emitted for what prevents receiving: EMFILE (no room for the descriptors: the parcel is
  * kept) and EPROTO (a peer of another version, which has been shut out). After EMFILE nothing is taken
- * until a parcel is closed, a listener is added, the next iteration begins, or resume() is called.
+ * until a parcel of this inbox is closed, or a socket, server or stream that came from one, a listener
+ * is added, the next iteration begins, or resume() is called.
  *
  * Each worker can have its own, for signal numbers of their own or with `thread`.
  */
 export class Inbox extends EventEmitter implements AsyncIterable<Parcel> {
   /**
-   * @throws {SendfdError} EADDRINUSE there is one for this signal already; EINVAL not a real-time
-   *   signal number; EMFILE, ENFILE no descriptors left.
+   * @throws {SendfdError} EADDRINUSE there is one for this signal already, which takes a second to
+   *   find out; EINVAL not a real-time signal number; EMFILE, ENFILE no descriptors left.
    */
   constructor(options?: InboxOptions);
   readonly signal: number;

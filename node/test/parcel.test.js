@@ -80,6 +80,35 @@ test('a connection goes on in another process', LIMIT, async () => {
   server.close();
 });
 
+test('what a client said before the connection was handed over', LIMIT, async () => {
+  const worker = run(`
+    const inbox = new sendfd.Inbox();
+    inbox.once('parcel', (parcel) => {
+      inbox.close();
+      const socket = parcel.socket();
+      socket.once('data', (text) => socket.end('heard ' + text));
+    });
+    console.log('open');`);
+  await worker.line();
+  const server = net.createServer({ pauseOnConnect: true }, async (connection) => {
+    // It is there by now, and would have been read without that option.
+    await written;
+    await new Promise(setImmediate);
+    send(worker.pid, connection);
+    connection.destroy();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const client = net.connect(port, '127.0.0.1');
+  const written = new Promise((resolve) => client.write('hello', resolve));
+  let answer = '';
+  for await (const chunk of client) answer += chunk;
+  assert.equal(answer, 'heard hello');
+  assert.equal(await worker.ended, 0);
+  server.close();
+});
+
 test('a listening server goes on in another process', LIMIT, async () => {
   const worker = run(`
     const inbox = new sendfd.Inbox();

@@ -93,7 +93,7 @@ test('what a client said before the connection was handed over', LIMIT, async ()
   const server = net.createServer({ pauseOnConnect: true }, async (connection) => {
     // It is there by now, and would have been read without that option.
     await written;
-    await new Promise(setImmediate);
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
     send(worker.pid, connection);
     connection.destroy();
   });

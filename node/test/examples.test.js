@@ -9,6 +9,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { createInterface } = require('node:readline');
 const { after, before, test } = require('node:test');
+const { send, sendAsync } = require('..');
 const { LIMIT, ROOT } = require('./common.js');
 
 const TOP = path.join(ROOT, '..');
@@ -58,6 +59,54 @@ test('a C process accepts, unrelated Node processes answer', LIMIT, async () => 
   const line = `Node worker ${worker.pid}, handed over by process ${acceptor.pid}\n`;
   for (let i = 0; i < 3; i++) assert.equal(await request({ port, agent: false }), line);
 });
+
+// Here, for it needs the C library.
+test(
+  'sendAsync learns that the receiver died, also where a child holds its sockets',
+  LIMIT,
+  async () => {
+    const source = `
+    #define _GNU_SOURCE
+    #include <sendfd.h>
+    #include <signal.h>
+    #include <stdio.h>
+    #include <sys/prctl.h>
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    int main(void)
+    {
+      sendfd_inbox *inbox;
+      if (sendfd_inbox_open(SENDFD_SIGNO, SENDFD_INBOX_NOSIGNAL, &inbox) < 0)
+        return 1;
+      /* Not fork(): the library is not told, and the child does not call it. */
+      long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+      if (child > 0) {
+        printf("%ld\\n", child);
+        fflush(stdout);
+      }
+      for (;;)
+        pause();
+    }`;
+    const program = path.join(place, 'holder');
+    const flags = ['-x', 'c', '-', `-I${TOP}/include`, `-L${TOP}/build`, '-lsendfd', '-o', program];
+    execFileSync(process.env.CC ?? 'cc', flags, {
+      input: source,
+      stdio: ['pipe', 'inherit', 'inherit'],
+    });
+    const receiver = await start(program);
+    const holder = Number(receiver.line);
+    try {
+      assert.throws(() => {
+        for (;;) send(receiver.pid, 0);
+      }, /EAGAIN/);
+      const sent = sendAsync(receiver.pid, 0);
+      receiver.child.kill('SIGKILL');
+      await assert.rejects(sent, { code: 'ESRCH' });
+    } finally {
+      process.kill(holder, 'SIGKILL');
+    }
+  },
+);
 
 test(
   'a C process accepts, a cluster serves HTTP; one of it ends, no request fails',

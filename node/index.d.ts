@@ -155,8 +155,8 @@ export interface InboxOptions {
  */
 export class Inbox extends EventEmitter implements AsyncIterable<Parcel> {
   /**
-   * @throws {SendfdError} EADDRINUSE there is one for this signal already, which takes a second to
-   *   find out; EINVAL not a real-time signal number; EMFILE, ENFILE no descriptors left.
+   * @throws {SendfdError} EADDRINUSE there is one for this signal already, or another user squats on
+   *   its name; EINVAL not a real-time signal number; EMFILE, ENFILE no descriptors left.
    */
   constructor(options?: InboxOptions);
   readonly signal: number;

@@ -1,23 +1,20 @@
 //! Where senders come in: the listening socket of an inbox, and who is let in.
 
 use crate::bell::Bell;
+use crate::names::Named;
 use crate::reserve::Reserve;
-use crate::sys::fd::{self, PrivateFd};
+use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
 use crate::sys::socket::{self, Blocking};
 use crate::sys::{Errno, Result, epoll};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a forked child may take to let go of the name of an inbox that its parent has closed.
-const NAME_IS_FREE_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Door {
     epoll: Arc<PrivateFd>,
     /// None once the inbox is closed.
-    listener: Option<PrivateFd>,
+    listener: Option<Named>,
     pub(crate) reserve: Reserve,
     /// Accepted, but the kernel has not told yet whose it is.
     newcomer: Option<PrivateFd>,
@@ -27,9 +24,10 @@ pub(crate) struct Door {
 
 impl Door {
     /// Binds `name` and begins to listen.
-    pub(crate) fn open(name: &[u8], epoll: &Arc<PrivateFd>, bell: Option<&Bell>) -> Result<Door> {
-        let listener = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
-        bind(listener.as_fd(), name)?;
+    pub(crate) fn open(name: Vec<u8>, epoll: &Arc<PrivateFd>, bell: Option<&Bell>) -> Result<Door> {
+        let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
+        let named = Named::bind(socket, name)?;
+        let listener = &named.socket;
         // KERNEL: links inherit it, some kernels at connect time: it has to come before `listen`.
         socket::pass_credentials(listener.as_fd())?;
         if let Some(bell) = bell {
@@ -39,15 +37,15 @@ impl Door {
         let reserve = Reserve::open(Arc::clone(epoll))?;
         socket::listen(listener.as_fd())?;
         let (epoll, former) = (Arc::clone(epoll), ids::uids());
-        Ok(Door { epoll, listener: Some(listener), reserve, newcomer: None, former })
+        Ok(Door { epoll, listener: Some(named), reserve, newcomer: None, former })
     }
 
     pub(crate) fn listener(&self) -> Option<&PrivateFd> {
-        self.listener.as_ref()
+        self.listener.as_ref().map(|named| &named.socket)
     }
 
     pub(crate) fn is(&self, fd: RawFd) -> bool {
-        self.listener.as_ref().is_some_and(|listener| listener.as_raw_fd() == fd)
+        self.listener().is_some_and(|listener| listener.as_raw_fd() == fd)
     }
 
     /// Whether somebody came of whom it is not known yet who it is.
@@ -58,7 +56,7 @@ impl Door {
     /// Looks who we are: `admit` lets in our users of this moment and of the last.
     pub(crate) fn look_at_ourselves(&self) -> Uids {
         let us = ids::uids();
-        if let Some(listener) = self.listener.as_ref().filter(|_| us != self.former) {
+        if let Some(listener) = self.listener().filter(|_| us != self.former) {
             // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
             // former one.
             let _ = socket::listen(listener.as_fd());
@@ -98,7 +96,9 @@ impl Door {
     }
 
     fn accept(&mut self) -> Result<PrivateFd> {
-        let Some(listener) = &self.listener else { return Err(Errno(libc::EAGAIN)) };
+        let Some(Named { socket: listener, .. }) = &self.listener else {
+            return Err(Errno(libc::EAGAIN));
+        };
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
         let socket = match accept() {
             // KERNEL: the connection stays where it is, without a further signal.
@@ -111,7 +111,7 @@ impl Door {
 
     /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
     pub(crate) fn stop_listening(&self) {
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = self.listener() {
             socket::shut_down(listener.as_fd());
         }
     }
@@ -120,28 +120,11 @@ impl Door {
     pub(crate) fn close(&mut self) {
         self.newcomer = None;
         self.stop_listening();
-        if let Some(listener) = self.listener.take() {
+        if let Some(named) = self.listener.take() {
+            let listener = &named.socket;
             socket::disarm(listener.as_fd());
             epoll::remove(self.epoll.as_fd(), listener.as_fd());
             while socket::accept(listener.as_fd()).is_ok() {}
-        }
-    }
-}
-
-/// Takes the name, which may be held for a moment longer by what we were before.
-///
-/// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
-/// since, or of the image before `exec`, until it runs for the first time and closes them. There is
-/// nothing that could be waited for.
-fn bind(listener: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    let end = Instant::now() + NAME_IS_FREE_WITHIN;
-    loop {
-        match socket::bind(listener, name) {
-            Err(Errno(libc::EADDRINUSE)) if Instant::now() < end => {
-                // A pause; one that is cut short does no harm.
-                let _ = fd::poll([], 1);
-            }
-            result => return result,
         }
     }
 }

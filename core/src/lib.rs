@@ -38,6 +38,7 @@ pub use parcel::{Info, Parcel, is_listening};
 mod bell;
 mod door;
 mod incoming;
+mod names;
 mod reserve;
 mod tray;
 

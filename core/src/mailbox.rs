@@ -256,7 +256,7 @@ impl Inner {
         let name = address::name(Identity::own(thread)?, signal);
         let epoll = Arc::new(PrivateFd::new(epoll::create)?);
         let owner = bell.is_some().then(Owner::this_thread);
-        let tray = Tray::open(signal, &name, Arc::clone(&epoll), bell)?;
+        let tray = Tray::open(signal, name, Arc::clone(&epoll), bell)?;
         let (tray, closed) = (Mutex::new(tray), AtomicBool::new(false));
         let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
         Ok(Inner { signal, generation, owner, announcements, epoll, tray, closed })

@@ -66,7 +66,7 @@ impl Tray {
     /// Begins to listen under `name`.
     pub(crate) fn open(
         signal: Signal,
-        name: &[u8],
+        name: Vec<u8>,
         epoll: Arc<PrivateFd>,
         bell: Option<Bell>,
     ) -> Result<Tray> {

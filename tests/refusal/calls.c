@@ -54,7 +54,6 @@ static const struct {
 	CALL(recvmsg, EAGAIN, ENOMEM, ENOBUFS, EINTR, ECONNRESET),
 	CALL(recvfrom, EAGAIN, ENOMEM, ENOBUFS, EINTR, ECONNRESET),
 	CALL(rt_sigtimedwait, EAGAIN, EINTR),
-	CALL(clock_nanosleep, EINTR),
 	CALL(close, EINTR, EIO),
 	CALL(mmap, ENOMEM),
 	CALL(madvise, EINVAL, ENOMEM),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -9,9 +10,11 @@ import resource
 import select
 import selectors
 import signal
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
@@ -168,22 +171,36 @@ def test_other_threads_run_while_one_waits(inbox: sendfd.Inbox) -> None:
     assert got == [b"from here"]
 
 
+def name_of_our_inbox() -> str:
+    ours = set()
+    for entry in os.scandir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            ours.add(os.readlink(entry.path))
+    for line in Path("/proc/self/net/unix").read_text().splitlines():
+        words = line.split()
+        if f"socket:[{words[6]}]" in ours and words[-1].startswith("@sendfd.1/"):
+            return words[-1][1:]
+    raise LookupError("no inbox is open")
+
+
 def test_other_threads_run_while_one_waits_for_a_name(inbox: sendfd.Inbox) -> None:
     errors: list[int | None] = []
 
     def open_another() -> None:
         try:
-            sendfd.Inbox()
+            sendfd.Inbox(signal=51)
         except OSError as error:
             errors.append(error.errno)
 
-    opening = threading.Thread(target=open_another)
-    opening.start()
-    assert opening.native_id is not None
-    # The name may be about to become free, so it is tried for a while.
-    wait_until_asleep(opening.native_id)
-    assert opening.is_alive()
-    opening.join()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as squatter:
+        squatter.bind("\0" + name_of_our_inbox().removesuffix("/50") + "/51")
+        opening = threading.Thread(target=open_another)
+        opening.start()
+        assert opening.native_id is not None
+        # The name may be about to become free, so it is tried for a while.
+        wait_until_asleep(opening.native_id)
+        assert opening.is_alive()
+        opening.join()
     assert errors == [errno.EADDRINUSE]
 
 

@@ -49,11 +49,18 @@ void open_box(struct box *box, uint32_t slot, unsigned flags, uint32_t consumers
 	box->signo = chance(60) ? 40 + (int)slot : SIGRTMIN + (int)below((uint32_t)(SIGRTMAX - SIGRTMIN + 1));
 	entry->id = (uint32_t)(thread ? gettid() : getpid());
 	entry->signo = (uint32_t)box->signo, entry->slot = slot, entry->consumers = consumers;
+	release_hoard();
 	entry->inode = inode_of_task(thread);
 	entry->start = start_of_task(entry->id);
 	entry->t_open = now();
 	atomic_store(&entry->pid, (uint32_t)getpid());
-	int r = sendfd_inbox_open(box->signo, flags, &box->inbox);
+	int r;
+	/* Other threads fill the table meanwhile. */
+	while ((r = sendfd_inbox_open(box->signo, flags, &box->inbox)) == -EMFILE && now() < entry->t_open + PATIENCE) {
+		count(N_EMFILE);
+		release_hoard();
+		sched_yield();
+	}
 	if (r < 0) {
 		fault("sendfd_inbox_open(%d, %u): %s", box->signo, flags, strerror(-r));
 		_exit(5);

@@ -13,7 +13,6 @@
 
 enum kind { SIGNALS, SIGNALFD, QUIET, THREADS };
 #define CONSUMERS 4
-#define PATIENCE (20000 * MS)
 
 static uint32_t kind;
 static struct box boxes[CONSUMERS]; /* THREADS has four, the others one */

@@ -22,6 +22,8 @@ bool is_readable(const struct box *box);
 void in_forked_child(struct box *boxes, uint32_t n, int sockets_before);
 
 /* taking.c */
+#define PATIENCE (20000 * MS)
+
 extern atomic_bool hoarding; /* keep what comes until the table is full */
 void release_hoard(void);
 int receive_any(struct box *box, unsigned ms);

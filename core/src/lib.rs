@@ -14,50 +14,28 @@
 //! Linux 5.3 or newer; 6.9 or newer for addresses that are right in every pid namespace.
 #![deny(unsafe_code)]
 
+mod address;
+pub use address::{Target, Task};
 mod signal;
 pub use signal::Signal;
-mod task;
-pub use task::{Target, Task};
 
-mod outgoing;
-pub use outgoing::{Outgoing, room, send, send_pidfd};
-mod cache;
-mod link;
-mod recipient;
+mod send;
+pub use send::{Outgoing, room, send, send_pidfd};
 
-mod inbox;
-pub use inbox::{Inbox, QuietInbox};
-mod mailbox;
-pub use mailbox::{Mailbox, Options};
-mod announcement;
-pub use announcement::Announcement;
-mod stream;
-pub use stream::read_with_fd;
+mod receive;
+pub use receive::{Announcement, Inbox, Mailbox, Options, QuietInbox, read_with_fd};
+
 mod parcel;
 pub use parcel::{Info, Parcel, is_listening};
-mod bell;
-mod door;
-mod incoming;
-mod names;
-mod reserve;
-mod tray;
-
 mod error;
 pub use error::{Error, Result};
 
-mod address;
 mod deadline;
-mod proc;
 mod wire;
+pub use wire::{MAX_DATA, MAX_FDS};
 
 #[allow(unsafe_code, reason = "the one place for it")]
 mod sys;
-
-/// Descriptors in one parcel at most.
-pub const MAX_FDS: usize = 252;
-
-/// Bytes in one parcel at most.
-pub const MAX_DATA: usize = 65536;
 
 /// The version of this library.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

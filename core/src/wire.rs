@@ -1,6 +1,10 @@
 //! The header in front of every parcel's bytes. `docs/protocol.md` fixes it.
 
-use crate::{MAX_DATA, MAX_FDS};
+/// Descriptors in one parcel at most.
+pub const MAX_FDS: usize = 252;
+
+/// Bytes in one parcel at most.
+pub const MAX_DATA: usize = 65536;
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 16;

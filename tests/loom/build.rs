@@ -47,7 +47,7 @@ fn main() {
         statics(text, 6);
         text.push_str(REGISTERED);
     });
-    give("cache.rs", "cache.rs", |text| {
+    give("send/cache.rs", "cache.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use crate::sys::fork::", "use crate::fork::");
         exchange(text, "use std::sync::", "use crate::sync::{self};\nuse crate::sync::");

@@ -118,7 +118,7 @@ pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
 
 /// Queues `signo` to the calling thread. If the queue is full, SIGIO takes its place, of which the
 /// kernel keeps one in any case.
-pub(crate) fn ring(signo: i32) {
+pub(crate) fn queue_to_this_thread(signo: i32) {
     let (process, thread) = (ids::process(), ids::thread());
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are valid.
     let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
@@ -139,12 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rung_signal_is_dequeued_once() {
+    fn a_signal_to_this_thread_is_dequeued_once() {
         let signo = libc::SIGRTMIN() + 9;
         assert_eq!(block([signo]), Ok([false]));
         assert_eq!(block([signo, signo + 1]), Ok([true, false]));
         assert_eq!(dequeue(&Set::of(&[signo])), None);
-        ring(signo);
+        queue_to_this_thread(signo);
         let info = dequeue(&Set::of(&[signo])).expect("the signal that was just queued");
         assert_eq!((info.signo, info.code), (signo, libc::SI_QUEUE));
         assert_eq!(dequeue(&Set::of(&[signo])), None);

@@ -1,5 +1,5 @@
 //! Models of what the threads of a process share in the core, on the core's own code: the table of
-//! descriptors and its gate (`sys/fork.rs`), and the links that are kept (`cache.rs`).
+//! descriptors and its gate (`sys/fork.rs`), and the links that are kept (`send/cache.rs`).
 //!
 //! With `--cfg loom` every order of the threads' steps is tried, and every value that the memory orders
 //! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for

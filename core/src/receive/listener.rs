@@ -1,8 +1,8 @@
-//! Where senders come in: the listening socket of an inbox, and who is let in.
+//! The listening socket of an inbox, and who is admitted.
 
-use crate::bell::Bell;
-use crate::names::Named;
-use crate::reserve::Reserve;
+use super::bound::Bound;
+use super::notify::Notifier;
+use super::reserve::Reserve;
 use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
 use crate::sys::socket::{self, Blocking};
@@ -11,52 +11,56 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Listener {
     epoll: Arc<PrivateFd>,
     /// None once the inbox is closed.
-    listener: Option<Named>,
+    bound: Option<Bound>,
     pub(crate) reserve: Reserve,
     /// Accepted, but the kernel has not told yet whose it is.
-    newcomer: Option<PrivateFd>,
+    unidentified: Option<PrivateFd>,
     /// Our users when no connection was left to accept.
     former: Uids,
 }
 
-impl Door {
+impl Listener {
     /// Binds `name` and begins to listen.
-    pub(crate) fn open(name: Vec<u8>, epoll: &Arc<PrivateFd>, bell: Option<&Bell>) -> Result<Door> {
+    pub(crate) fn open(
+        name: Vec<u8>,
+        epoll: &Arc<PrivateFd>,
+        notifier: Option<&Notifier>,
+    ) -> Result<Listener> {
         let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
-        let named = Named::bind(socket, name)?;
-        let listener = &named.socket;
+        let bound = Bound::bind(socket, name)?;
+        let listener = &bound.socket;
         // KERNEL: links inherit it, some kernels at connect time: it has to come before `listen`.
         socket::pass_credentials(listener.as_fd())?;
-        if let Some(bell) = bell {
-            bell.arm(listener.as_fd())?;
+        if let Some(notifier) = notifier {
+            notifier.arm(listener.as_fd())?;
         }
         epoll::add(epoll.as_fd(), listener.as_fd())?;
         let reserve = Reserve::open(Arc::clone(epoll))?;
         socket::listen(listener.as_fd())?;
         let (epoll, former) = (Arc::clone(epoll), ids::uids());
-        Ok(Door { epoll, listener: Some(named), reserve, newcomer: None, former })
+        Ok(Listener { epoll, bound: Some(bound), reserve, unidentified: None, former })
     }
 
-    pub(crate) fn listener(&self) -> Option<&PrivateFd> {
-        self.listener.as_ref().map(|named| &named.socket)
+    pub(crate) fn socket(&self) -> Option<&PrivateFd> {
+        self.bound.as_ref().map(|bound| &bound.socket)
     }
 
     pub(crate) fn is(&self, fd: RawFd) -> bool {
-        self.listener().is_some_and(|listener| listener.as_raw_fd() == fd)
+        self.socket().is_some_and(|listener| listener.as_raw_fd() == fd)
     }
 
-    /// Whether somebody came of whom it is not known yet who it is.
-    pub(crate) fn somebody_waits_inside(&self) -> bool {
-        self.newcomer.is_some()
+    /// Whether a connection was accepted of which the kernel has not told yet whose it is.
+    pub(crate) fn has_unidentified(&self) -> bool {
+        self.unidentified.is_some()
     }
 
-    /// Looks who we are: `admit` lets in our users of this moment and of the last.
-    pub(crate) fn look_at_ourselves(&self) -> Uids {
+    /// Our users: `admit` admits those of this moment and of the last.
+    pub(crate) fn own_uids(&self) -> Uids {
         let us = ids::uids();
-        if let Some(listener) = self.listener().filter(|_| us != self.former) {
+        if let Some(listener) = self.socket().filter(|_| us != self.former) {
             // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
             // former one.
             let _ = socket::listen(listener.as_fd());
@@ -71,7 +75,7 @@ impl Door {
 
     /// The next link, or `None` for one that was turned away. EAGAIN: nobody is there.
     pub(crate) fn admit(&mut self, us: Uids) -> Result<Option<PrivateFd>> {
-        let socket = match self.newcomer.take() {
+        let socket = match self.unidentified.take() {
             Some(socket) => socket,
             None => match self.accept() {
                 Err(Errno(libc::EAGAIN)) => {
@@ -81,12 +85,12 @@ impl Door {
                 accepted => accepted?,
             },
         };
-        // Looked at before any message is: whoever may not signal us is shut out, and what it sent
+        // Looked at before any message is: whoever may not signal us is turned away, and what it sent
         // is released without ever entering our table.
         let them = match socket::peer(socket.as_fd()) {
             Ok(peer) => peer.effective_uid,
             Err(errno) => {
-                self.newcomer = Some(socket);
+                self.unidentified = Some(socket);
                 return Err(errno);
             }
         };
@@ -96,7 +100,7 @@ impl Door {
     }
 
     fn accept(&mut self) -> Result<PrivateFd> {
-        let Some(Named { socket: listener, .. }) = &self.listener else {
+        let Some(Bound { socket: listener, .. }) = &self.bound else {
             return Err(Errno(libc::EAGAIN));
         };
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
@@ -109,19 +113,19 @@ impl Door {
         Ok(socket)
     }
 
-    /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
+    /// No connection is possible from now on, and whoever waits on the epoll set wakes up.
     pub(crate) fn stop_listening(&self) {
-        if let Some(listener) = self.listener() {
+        if let Some(listener) = self.socket() {
             socket::shut_down(listener.as_fd());
         }
     }
 
     /// The connections that nobody has accepted are released.
     pub(crate) fn close(&mut self) {
-        self.newcomer = None;
+        self.unidentified = None;
         self.stop_listening();
-        if let Some(named) = self.listener.take() {
-            let listener = &named.socket;
+        if let Some(bound) = self.bound.take() {
+            let listener = &bound.socket;
             socket::disarm(listener.as_fd());
             epoll::remove(self.epoll.as_fd(), listener.as_fd());
             while socket::accept(listener.as_fd()).is_ok() {}

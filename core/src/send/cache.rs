@@ -5,7 +5,7 @@
 //! each signal number, also where it is addressed now by its id and now by a pidfd: parcels that one
 //! thread sends stay in order.
 
-use crate::link::Link;
+use super::link::Link;
 use crate::sys::fork::PerProcess;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

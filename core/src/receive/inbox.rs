@@ -1,7 +1,8 @@
 //! The two kinds of inbox, with their thread rule in the type.
 
+use super::mailbox::Mailbox;
+use super::options::Options;
 use crate::error::Result;
-use crate::mailbox::{Mailbox, Options};
 use crate::signal::Signal;
 use std::marker::PhantomData;
 use std::ops::Deref;

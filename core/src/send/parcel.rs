@@ -1,14 +1,14 @@
 //! Sending.
 
-use crate::cache::{Cache, Key, Who};
+use super::cache::{Cache, Key, Who};
+use super::link::Link;
+use crate::address::Recipient;
+use crate::address::{Target, Task};
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Result, To};
-use crate::link::Link;
-use crate::recipient::Recipient;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::{self, Errno, fd, pidfd};
-use crate::task::{Target, Task};
 use crate::wire::Header;
 use crate::{MAX_DATA, MAX_FDS};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -213,7 +213,7 @@ fn key_of(target: Target<'_>, signal: Signal) -> sys::Result<Key> {
         Target::Pidfd(pidfd) => match pidfd::inode(pidfd)? {
             Some(inode) => Who::Inode(inode),
             // KERNEL(6.9): before, a pidfd has no inode of its own; its id does while it lives.
-            None => match crate::proc::id_of_pidfd(pidfd.as_raw_fd())? {
+            None => match crate::address::proc::id_of_pidfd(pidfd.as_raw_fd())? {
                 Some(id) if id > 0 && pidfd::is_alive(pidfd) => Who::Id(id),
                 Some(_) => return Err(Errno(libc::ESRCH)),
                 None => return Err(Errno(libc::EINVAL)),

@@ -1,4 +1,4 @@
-//! The names under which this process listens.
+//! Sockets bound to a name, and the names that this process holds.
 
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
@@ -17,9 +17,9 @@ fn ours() -> MutexGuard<'static, Vec<Vec<u8>>> {
     OURS.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A socket with a name.
+/// A socket that is bound to a name.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct Bound {
     pub(crate) socket: PrivateFd,
     /// Behind the socket: it is ours until that is closed.
     _name: Name,
@@ -28,13 +28,13 @@ pub(crate) struct Named {
 #[derive(Debug)]
 struct Name(Vec<u8>);
 
-impl Named {
+impl Bound {
     /// Gives `socket` the name, which may be held for a moment longer by what we were before.
     ///
     /// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
     /// since, or of the image before `exec`, until it runs for the first time and closes them. There
     /// is nothing that could be waited for.
-    pub(crate) fn bind(socket: PrivateFd, name: Vec<u8>) -> Result<Named> {
+    pub(crate) fn bind(socket: PrivateFd, name: Vec<u8>) -> Result<Bound> {
         let end = Instant::now() + FREE_WITHIN;
         while let Err(errno) = socket::bind(socket.as_fd(), &name) {
             let held = errno == Errno(libc::EADDRINUSE) && !ours().contains(&name);
@@ -45,7 +45,7 @@ impl Named {
             let _ = fd::poll([], 1);
         }
         ours().push(name.clone());
-        Ok(Named { socket, _name: Name(name) })
+        Ok(Bound { socket, _name: Name(name) })
     }
 }
 

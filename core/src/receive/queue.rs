@@ -1,4 +1,4 @@
-//! The receiving sockets of an inbox, and the order in which mail is taken from them.
+//! The accepted links of an inbox, and the order in which mail is taken from them.
 //!
 //! Sockets are the truth; signals and epoll only say where to look. What they say is kept as a queue
 //! of places that are due. Mail of which the kernel gives no notice is due as well:
@@ -7,9 +7,9 @@
 //! fit into the signal queue shows as a single SIGIO. The bytes that wait on a link at such a moment
 //! tell how much of its mail is unannounced.
 
-use crate::bell::Bell;
-use crate::door::Door;
-use crate::incoming::{self, Kept, Room, Taken, Unpacked};
+use super::listener::Listener;
+use super::notify::Notifier;
+use super::take::{self, Kept, Room, Taken, Unpacked};
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
@@ -45,58 +45,58 @@ enum Waiting {
 }
 
 #[derive(Debug)]
-pub(crate) struct Tray {
+pub(crate) struct Queue {
     signal: Signal,
     epoll: Arc<PrivateFd>,
-    door: Door,
+    listener: Listener,
     links: HashMap<RawFd, Link, Direct>,
     /// Admitted, but not yet watched: the kernel refused for the moment.
-    unready: VecDeque<RawFd>,
+    unwatched: VecDeque<RawFd>,
     due: VecDeque<Due>,
     /// There may be more than the last look has shown.
     look_again: bool,
     /// Why connections could not be accepted.
-    trouble: Option<Errno>,
-    /// Signals, if the inbox has any.
-    bell: Option<Bell>,
+    accept_error: Option<Errno>,
+    /// Notification by signals, if the inbox has any.
+    notifier: Option<Notifier>,
     pub(crate) unpacked: Unpacked,
 }
 
-impl Tray {
+impl Queue {
     /// Begins to listen under `name`.
     pub(crate) fn open(
         signal: Signal,
         name: Vec<u8>,
         epoll: Arc<PrivateFd>,
-        bell: Option<Bell>,
-    ) -> Result<Tray> {
-        Ok(Tray {
+        notifier: Option<Notifier>,
+    ) -> Result<Queue> {
+        Ok(Queue {
             signal,
-            door: Door::open(name, &epoll, bell.as_ref())?,
+            listener: Listener::open(name, &epoll, notifier.as_ref())?,
             epoll,
             links: HashMap::default(),
-            unready: VecDeque::new(),
+            unwatched: VecDeque::new(),
             due: VecDeque::new(),
             look_again: false,
-            trouble: None,
-            bell,
+            accept_error: None,
+            notifier,
             unpacked: Unpacked::new(),
         })
     }
 
     /// A signal was dequeued: what it announces is due.
-    pub(crate) fn note(&mut self, info: SignalInfo) {
-        let Some(bell) = &mut self.bell else { return };
+    pub(crate) fn note_signal(&mut self, info: SignalInfo) {
+        let Some(notifier) = &mut self.notifier else { return };
         if info.signo != self.signal.number() {
             // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
-            // only, so this may stand for a ring of our own as well.
-            bell.rung = false;
+            // only, so this may stand for a signal of our own as well.
+            notifier.own_was_dequeued();
             self.look_again = true;
         } else if info.code <= 0 {
-            // Our own ring, or a forged one. There is mail in the queue already, or we look.
-            bell.rung = false;
+            // Our own signal, or a forged one. There is something due already, or we look.
+            notifier.own_was_dequeued();
             self.look_again |= self.due.is_empty();
-        } else if self.door.is(info.fd) {
+        } else if self.listener.is(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
             self.accept(Waiting::One);
@@ -106,17 +106,17 @@ impl Tray {
     }
 
     /// epoll has found these sockets readable.
-    pub(crate) fn hear(&mut self, ready: &Ready) {
+    pub(crate) fn note_readable(&mut self, ready: &Ready) {
         self.look_again |= ready.is_full();
-        let mut knocked = false;
+        let mut connection_waits = false;
         for fd in ready.iter() {
-            if self.door.is(fd) {
-                knocked = true;
+            if self.listener.is(fd) {
+                connection_waits = true;
             } else {
                 self.enqueue(fd);
             }
         }
-        if knocked {
+        if connection_waits {
             self.accept(Waiting::All);
         }
     }
@@ -125,16 +125,16 @@ impl Tray {
     pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
         let taken = self.take_next(room);
         // Whoever polls the epoll set must not sleep on it.
-        let something = self.has_something_not_watched();
-        self.door.reserve.show(something);
+        let something = self.has_something_unwatched();
+        self.listener.reserve.show(something);
         taken
     }
 
     fn take_next(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
-        if !self.unready.is_empty() {
-            self.watch_the_unready();
+        if !self.unwatched.is_empty() {
+            self.watch_what_is_unwatched();
         }
-        if self.door.somebody_waits_inside() {
+        if self.listener.has_unidentified() {
             self.accept(Waiting::All);
         }
         if self.due.is_empty() && self.look_again {
@@ -147,7 +147,7 @@ impl Tray {
                 continue;
             };
             let fd = due.link;
-            match incoming::take(link.socket.as_fd(), self.signal, room, &mut self.unpacked) {
+            match take::take(link.socket.as_fd(), self.signal, room, &mut self.unpacked) {
                 Ok(Taken::Parcel(info, bytes)) => {
                     due.bytes = due.bytes.saturating_sub(bytes);
                     if due.bytes == 0 {
@@ -158,7 +158,7 @@ impl Tray {
                         }
                     }
                     // Old news by the next call, which looks again.
-                    self.trouble = None;
+                    self.accept_error = None;
                     return Some(Ok(info));
                 }
                 Ok(Taken::Nothing) => {
@@ -174,32 +174,32 @@ impl Tray {
                 Err(kept) => return Some(Err(kept)),
             }
         }
-        self.trouble.take().map(|errno| Err(errno.into()))
+        self.accept_error.take().map(|errno| Err(errno.into()))
     }
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
-    pub(crate) fn ring_if_mail_is_left(&mut self) {
-        let left = self.look_again || !self.due.is_empty() || self.has_something_not_watched();
-        if let Some(bell) = self.bell.as_mut().filter(|_| left) {
-            bell.ring();
+    pub(crate) fn notify_if_mail_is_left(&mut self) {
+        let left = self.look_again || !self.due.is_empty() || self.has_something_unwatched();
+        if let Some(notifier) = self.notifier.as_mut().filter(|_| left) {
+            notifier.notify();
         }
     }
 
-    fn has_something_not_watched(&self) -> bool {
-        !self.unready.is_empty() || self.door.somebody_waits_inside()
+    fn has_something_unwatched(&self) -> bool {
+        !self.unwatched.is_empty() || self.listener.has_unidentified()
     }
 
     /// After a change of uid: signals would be lost silently until the sockets are armed anew.
     pub(crate) fn rearm_after_change_of_uid(&mut self) -> Result<()> {
-        let Some(bell) = &mut self.bell else { return Ok(()) };
-        if !bell.uid_has_changed() {
+        let Some(notifier) = &mut self.notifier else { return Ok(()) };
+        if !notifier.uid_has_changed() {
             return Ok(());
         }
         let links = self.links.values().map(|link| &link.socket);
-        for socket in links.chain(self.door.listener()) {
-            socket::set_owner(socket.as_fd(), bell.thread())?;
+        for socket in links.chain(self.listener.socket()) {
+            socket::set_owner(socket.as_fd(), notifier.thread())?;
         }
-        bell.note_uid();
+        notifier.note_uid();
         self.look_again = true;
         Ok(())
     }
@@ -211,24 +211,24 @@ impl Tray {
         for link in links {
             self.close_link(link);
         }
-        self.door.close();
+        self.listener.close();
     }
 
-    /// Nobody can connect from now on, and everybody who waits on the epoll set wakes up.
+    /// No connection is possible from now on, and whoever waits on the epoll set wakes up.
     pub(crate) fn stop_listening(&self) {
-        self.door.stop_listening();
+        self.listener.stop_listening();
     }
 
     fn look(&mut self) {
         let mut ready = Ready::new();
         match epoll::wait(self.epoll.as_fd(), &mut ready, 0) {
-            Ok(()) => self.hear(&ready),
+            Ok(()) => self.note_readable(&ready),
             Err(errno) => self.postpone(errno),
         }
     }
 
     fn postpone(&mut self, errno: Errno) {
-        self.trouble = Some(errno);
+        self.accept_error = Some(errno);
         self.look_again = true;
     }
 
@@ -247,7 +247,7 @@ impl Tray {
     /// KERNEL: a hang-up does not signal either, if it came before the link was armed or found the
     /// signal queue full. Without signals, epoll tells of it.
     fn close_if_at_its_end(&mut self, fd: RawFd) {
-        let Some(link) = self.links.get(&fd).filter(|_| self.bell.is_some()) else { return };
+        let Some(link) = self.links.get(&fd).filter(|_| self.notifier.is_some()) else { return };
         if fd::has_hung_up(link.socket.as_fd()) {
             match socket::waiting_bytes(link.socket.as_fd()) {
                 Ok(0) => self.close_link(fd),
@@ -258,25 +258,25 @@ impl Tray {
 
     /// Accepts links that wait, and what they hold is due.
     fn accept(&mut self, waiting: Waiting) {
-        let us = self.door.look_at_ourselves();
-        let waiting = if self.door.has_seen(us) { waiting } else { Waiting::All };
-        self.let_in(waiting, us);
+        let us = self.listener.own_uids();
+        let waiting = if self.listener.has_seen(us) { waiting } else { Waiting::All };
+        self.admit(waiting, us);
         if waiting == Waiting::All {
             // What a sender sent over an earlier link comes before what it sent over one of these.
             self.enqueue_what_waits_on_links();
         }
-        self.watch_the_unready();
+        self.watch_what_is_unwatched();
     }
 
-    fn let_in(&mut self, waiting: Waiting, us: Uids) {
+    fn admit(&mut self, waiting: Waiting, us: Uids) {
         // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
-            match self.door.admit(us) {
+            match self.listener.admit(us) {
                 Ok(admitted) => {
                     if let Some(socket) = admitted {
                         let fd = socket.as_raw_fd();
                         self.links.insert(fd, Link { socket, due: false });
-                        self.unready.push_back(fd);
+                        self.unwatched.push_back(fd);
                     }
                     if waiting == Waiting::One {
                         return;
@@ -306,13 +306,13 @@ impl Tray {
         }
     }
 
-    fn watch_the_unready(&mut self) {
-        while let Some(fd) = self.unready.front().copied() {
+    fn watch_what_is_unwatched(&mut self) {
+        while let Some(fd) = self.unwatched.front().copied() {
             if let Err(errno) = self.watch(fd) {
-                self.trouble = Some(errno);
+                self.accept_error = Some(errno);
                 return;
             }
-            self.unready.pop_front();
+            self.unwatched.pop_front();
             // KERNEL: what came before O_ASYNC was set will not signal.
             self.enqueue(fd);
         }
@@ -320,8 +320,8 @@ impl Tray {
 
     fn watch(&self, fd: RawFd) -> Result<()> {
         let Some(link) = self.links.get(&fd) else { return Ok(()) };
-        if let Some(bell) = &self.bell {
-            bell.arm(link.socket.as_fd())?;
+        if let Some(notifier) = &self.notifier {
+            notifier.arm(link.socket.as_fd())?;
         }
         match epoll::add(self.epoll.as_fd(), link.socket.as_fd()) {
             Err(Errno(libc::EEXIST)) => Ok(()),
@@ -331,7 +331,7 @@ impl Tray {
 
     fn close_link(&mut self, fd: RawFd) {
         if let Some(Link { socket, .. }) = self.links.remove(&fd) {
-            if self.bell.is_some() {
+            if self.notifier.is_some() {
                 socket::disarm(socket.as_fd());
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());

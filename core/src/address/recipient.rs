@@ -1,10 +1,10 @@
 //! The task that a sender means, and the proof that a peer is that very task.
 
-use crate::address::{Identity, if_supported};
-use crate::proc;
+use super::name::{Identity, if_supported};
+use super::proc;
+use super::task::Target;
 use crate::sys::fd::PrivateFd;
 use crate::sys::{Errno, Result, ids, pidfd, socket};
-use crate::task::Target;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// A task that existed, and that this process may signal, when it was looked up.

@@ -4,7 +4,7 @@
 //! pid namespace. Where there is no pidfs, the id in the task's own pid namespace and its start time
 //! have to do.
 
-use crate::proc;
+use super::proc;
 use crate::signal::Signal;
 use crate::sys::{Errno, Result, ids, pidfd};
 use std::fmt;

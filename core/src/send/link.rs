@@ -1,9 +1,9 @@
 //! A sender's connection to one inbox.
 
 use crate::address;
+use crate::address::Recipient;
+use crate::address::proc;
 use crate::deadline::Deadline;
-use crate::proc;
-use crate::recipient::Recipient;
 use crate::signal::Signal;
 use crate::sys::fd::{self, Awaited, PrivateFd, poll};
 use crate::sys::socket::{self, Blocking};

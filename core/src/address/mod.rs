@@ -1,0 +1,10 @@
+//! Whom a parcel is for: the task, the name of its inbox, and the proof that a peer is that task.
+
+mod task;
+pub use task::{Target, Task};
+
+mod recipient;
+pub(crate) use recipient::Recipient;
+mod name;
+pub(crate) use name::{Identity, name};
+pub(crate) mod proc;

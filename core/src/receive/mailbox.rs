@@ -1,0 +1,208 @@
+//! The inbox itself, as its users see it.
+
+use super::announcement::Announcement;
+use super::mask::{self, Owner};
+use super::options::Options;
+use super::queue::Queue;
+use super::take::Room;
+use super::wait::Inner;
+use crate::deadline::Deadline;
+use crate::error::{self, Call, Error, Result};
+use crate::parcel::{Info, Parcel};
+use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
+use crate::{MAX_DATA, MAX_FDS};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An inbox, with its thread rule checked at run time: [`Inbox`](crate::Inbox) and
+/// [`QuietInbox`](crate::QuietInbox) put the rule into the type.
+///
+/// Dropping it closes it: mail that nobody took is released, senders see ECONNREFUSED.
+#[derive(Debug)]
+pub struct Mailbox {
+    /// Left alone in a forked child: a lock in it may have been held at the fork.
+    inner: Option<Arc<Inner>>,
+}
+
+impl Mailbox {
+    /// Opens the inbox of this task for `signal`.
+    ///
+    /// With signals: blocks the number and SIGIO in the calling thread, and ignores them in this
+    /// process where they had their default action, so that none can ever kill.
+    ///
+    /// # Errors
+    /// `EADDRINUSE` this task has one for that number already, or another user sits on its name;
+    /// `EMFILE`, `ENFILE` no descriptor left (four are needed); `ENOMEM`, `ENOBUFS`;
+    /// `ENOSPC` `/proc/sys/fs/epoll/max_user_watches` is reached.
+    pub fn open(signal: Signal, options: Options) -> Result<Mailbox> {
+        let Options { thread, signals } = options;
+        let call = Call::Open { signo: signal.number(), thread, signals };
+        let _uncancelled = Uncancelled::begin();
+        Inner::open(signal, options)
+            .map(|inner| Mailbox { inner: Some(inner) })
+            .map_err(error::of(call))
+    }
+
+    /// Takes the next parcel, of any size. `None` waits for ever, zero not at all.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ETIMEDOUT` nothing came (in time); `EMFILE` no room for its descriptors: it is
+    /// kept; `EINTR` a signal handler ran, or the process was stopped and goes on; `EPROTO` a peer
+    /// speaks another protocol version and its link was closed; `EPERM` opened by another thread, or
+    /// before a fork; `EBADF` shut down; `ENOMEM`, `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
+    pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
+        self.receive(ANY, timeout, unpack)
+    }
+
+    /// Takes the next parcel if it has exactly one descriptor; bytes in it are dropped.
+    ///
+    /// # Errors
+    /// As [`recv`](Mailbox::recv); `EMSGSIZE`: it has more and stays first in the queue.
+    pub fn recv_one(&self, timeout: Option<Duration>) -> Result<(OwnedFd, Info)> {
+        let (fd, info) = self.receive(ONE, timeout, unpack_one)?;
+        fd.map(|fd| (fd, info)).ok_or_else(|| Error::new(self.receiving(timeout), libc::EIO))
+    }
+
+    /// Takes the next parcel into the caller's buffers; the numbers in the first `nfds` places of
+    /// `fds` are the caller's to close. On failure both buffers are untouched.
+    ///
+    /// # Errors
+    /// As [`recv`](Mailbox::recv); `EMSGSIZE`: it does not fit and stays first in the queue.
+    pub fn recv_into(
+        &self,
+        fds: &mut [RawFd],
+        data: &mut [u8],
+        timeout: Option<Duration>,
+    ) -> Result<Info> {
+        let room = Room { fds: fds.len(), bytes: Some(data.len()) };
+        self.receive(room, timeout, |queue, info| {
+            data[..info.len as usize].copy_from_slice(queue.unpacked.data(&info));
+            queue.unpacked.rights.take_numbers(fds);
+            info
+        })
+    }
+
+    /// Takes the parcel that a signal announces which the program dequeued itself, if it has exactly
+    /// one descriptor. The program's signal set must hold the inbox's number and SIGIO.
+    ///
+    /// While mail is left after this call, a further signal is pending.
+    ///
+    /// # Errors
+    /// `EAGAIN`: the signal announced nothing, which is normal. `EINVAL`: another signal number.
+    /// Otherwise as [`recv_one`](Mailbox::recv_one).
+    pub fn claim(&self, announcement: Announcement) -> Result<(OwnedFd, Info)> {
+        let (fd, info) = self.claim_as(ONE, announcement, unpack_one)?;
+        fd.map(|fd| (fd, info)).ok_or_else(|| Error::new(self.claiming(announcement), libc::EIO))
+    }
+
+    /// The same for a parcel of any size.
+    ///
+    /// # Errors
+    /// As [`claim`](Mailbox::claim), but never `EMSGSIZE`.
+    pub fn claim_parcel(&self, announcement: Announcement) -> Result<Parcel> {
+        self.claim_as(ANY, announcement, unpack)
+    }
+
+    /// The signal it was opened for.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.inner().signal
+    }
+
+    /// The descriptor that polls readable while there is mail, from any thread.
+    ///
+    /// # Errors
+    /// `EPERM`: opened before a fork.
+    pub fn fileno(&self) -> Result<RawFd> {
+        let inner = self.inner();
+        inner
+            .check_generation()
+            .map(|()| inner.epoll.as_raw_fd())
+            .map_err(error::of(self.receiving(None)))
+    }
+
+    /// Ends every wait on this inbox, in whatever thread, and lets nobody connect any more. Later
+    /// calls give `EBADF`.
+    pub fn shutdown(&self) {
+        let _uncancelled = Uncancelled::begin();
+        let inner = self.inner();
+        if inner.check_generation().is_ok() {
+            inner.shut_down();
+        }
+    }
+
+    fn receive<T>(
+        &self,
+        room: Room,
+        timeout: Option<Duration>,
+        unpack: impl FnOnce(&mut Queue, Info) -> T,
+    ) -> Result<T> {
+        self.inner()
+            .receive(room, Deadline::after(timeout), unpack)
+            .map_err(|kept| Error::of_parcel(self.receiving(timeout), kept.errno.0, kept.info))
+    }
+
+    fn claim_as<T>(
+        &self,
+        room: Room,
+        announcement: Announcement,
+        unpack: impl FnOnce(&mut Queue, Info) -> T,
+    ) -> Result<T> {
+        self.inner()
+            .claim(room, announcement, unpack)
+            .map_err(|kept| Error::of_parcel(self.claiming(announcement), kept.errno.0, kept.info))
+    }
+
+    fn receiving(&self, timeout: Option<Duration>) -> Call {
+        Call::Receive { signo: self.signal().number(), timeout }
+    }
+
+    fn claiming(&self, Announcement(info): Announcement) -> Call {
+        Call::Claim { signo: self.signal().number(), si_signo: info.signo, si_fd: info.fd }
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        self.inner.as_ref().expect("taken by drop alone")
+    }
+}
+
+impl AsFd for Mailbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner().epoll.as_fd()
+    }
+}
+
+impl AsRawFd for Mailbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        let _uncancelled = Uncancelled::begin();
+        let Some(inner) = self.inner.take() else { return };
+        if inner.check_generation().is_ok() {
+            inner.close();
+        }
+        if inner.owner == Some(Owner::this_thread()) {
+            mask::restore(inner.signal, inner.generation);
+        }
+        if inner.check_generation().is_err() {
+            std::mem::forget(inner);
+        }
+    }
+}
+
+const ANY: Room = Room { fds: MAX_FDS, bytes: Some(MAX_DATA) };
+const ONE: Room = Room { fds: 1, bytes: None };
+
+fn unpack(queue: &mut Queue, info: Info) -> Parcel {
+    Parcel { fds: queue.unpacked.rights.take(), data: queue.unpacked.data(&info).to_vec(), info }
+}
+
+fn unpack_one(queue: &mut Queue, info: Info) -> (Option<OwnedFd>, Info) {
+    (queue.unpacked.rights.take_first(), info)
+}

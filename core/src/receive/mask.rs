@@ -1,0 +1,149 @@
+//! The signal mask of a thread that has inboxes with notifications.
+//!
+//! Guarantees: the signals can never kill, not even when they arrive late or in another image after
+//! `exec`; other threads are never signalled; the thread gets its mask back.
+//!
+//! KERNEL: a signal that is both ignored and blocked is queued all the same.
+
+use crate::signal::Signal;
+use crate::sys::{Errno, Result, signal};
+use std::cell::{Cell, RefCell};
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The number that the kernel falls back to when the signal queue is full.
+pub(crate) const OVERFLOW: i32 = libc::SIGIO;
+
+/// A thread of this process, past or present. Unlike a tid, never used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Owner(u64);
+
+impl Owner {
+    pub(crate) fn this_thread() -> Owner {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        thread_local! { static THIS: Cell<u64> = const { Cell::new(0) } }
+        THIS.with(|this| {
+            if this.get() == 0 {
+                this.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            Owner(this.get())
+        })
+    }
+}
+
+/// What a thread's signals belong to.
+pub(crate) trait Notified: Send + Sync {
+    /// The thread ends, and its signals with it.
+    fn thread_ends(&self);
+
+    /// An overflow was dequeued for another one of this thread: mail of this one may stand behind it.
+    fn overflow_was_dequeued(&self);
+}
+
+/// The signals that this thread has blocked for what it has opened.
+struct Mask {
+    blocked: Vec<Blocked>,
+    overflow_was_blocked: bool,
+}
+
+struct Blocked {
+    signo: i32,
+    before: bool,
+    generation: u32,
+    notified: Option<Weak<dyn Notified>>,
+}
+
+impl Blocked {
+    fn is_in_use(&self) -> bool {
+        self.notified.as_ref().is_some_and(|notified| notified.strong_count() > 0)
+    }
+}
+
+thread_local! {
+    static MASK: RefCell<Mask> =
+        const { RefCell::new(Mask { blocked: Vec::new(), overflow_was_blocked: false }) };
+}
+
+/// KERNEL: signals of a thread that is gone arrive nowhere, while its sockets would go on to accept
+/// mail.
+impl Drop for Mask {
+    fn drop(&mut self) {
+        for blocked in &self.blocked {
+            if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
+                notified.thread_ends();
+            }
+        }
+    }
+}
+
+/// Makes the calling thread ready for `signal`: blocked and ignored, it and SIGIO.
+///
+/// EADDRINUSE: the thread has an inbox for that number already; the two could not tell their
+/// signals apart.
+pub(crate) fn block(signal: Signal, generation: u32) -> Result<()> {
+    let signo = signal.number();
+    MASK.with_borrow_mut(|mask| {
+        mask.blocked.retain(|blocked| blocked.generation == generation);
+        // Another thread has closed it, which could not give this one its mask back.
+        while let Some(closed) = mask.blocked.iter().find(|blocked| !blocked.is_in_use()) {
+            restore_in(mask, closed.signo, generation);
+        }
+        if mask.blocked.iter().any(|blocked| blocked.signo == signo) {
+            return Err(Errno(libc::EADDRINUSE));
+        }
+        // Blocked first: with another thread's default action it could kill in between.
+        let [before, overflow_was_blocked] = signal::block([signo, OVERFLOW])?;
+        if mask.blocked.is_empty() {
+            mask.overflow_was_blocked = overflow_was_blocked;
+        }
+        mask.blocked.push(Blocked { signo, before, generation, notified: None });
+        signal::ignore_if_default(signo)
+            .and_then(|()| signal::ignore_if_default(OVERFLOW))
+            .inspect_err(|_| restore_in(mask, signo, generation))
+    })
+}
+
+/// Says whom these signals notify, once it is there.
+pub(crate) fn assign(signal: Signal, notified: Weak<dyn Notified>) {
+    MASK.with_borrow_mut(|mask| {
+        let blocked = mask.blocked.iter_mut().find(|blocked| blocked.signo == signal.number());
+        if let Some(blocked) = blocked {
+            blocked.notified = Some(notified);
+        }
+    });
+}
+
+/// Gives the thread back its mask, after taking back what is pending.
+pub(crate) fn restore(signal: Signal, generation: u32) {
+    // A thread that is about to end has closed its inboxes already, and needs no mask.
+    let _ = MASK.try_with(|mask| {
+        restore_in(&mut mask.borrow_mut(), signal.number(), generation);
+    });
+}
+
+fn restore_in(mask: &mut Mask, signo: i32, generation: u32) {
+    let here = |blocked: &Blocked| blocked.signo == signo && blocked.generation == generation;
+    let Some(index) = mask.blocked.iter().position(here) else { return };
+    let blocked = mask.blocked.swap_remove(index);
+    while signal::dequeue(&signal::Set::of(&[signo])).is_some() {}
+    if !blocked.before {
+        signal::unblock(signo);
+    }
+    if mask.blocked.is_empty() {
+        while signal::dequeue(&signal::Set::of(&[OVERFLOW])).is_some() {}
+        if !mask.overflow_was_blocked {
+            signal::unblock(OVERFLOW);
+        }
+    }
+}
+
+/// An overflow was dequeued for `signal`; it may have concerned what else this thread has opened.
+pub(crate) fn pass_on_overflow(signal: Signal) {
+    MASK.with_borrow(|mask| {
+        for blocked in mask.blocked.iter().filter(|blocked| blocked.signo != signal.number()) {
+            if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
+                notified.overflow_was_dequeued();
+            }
+        }
+    });
+}

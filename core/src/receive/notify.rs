@@ -1,0 +1,59 @@
+//! Notification of a thread by signals: which sockets queue them, and those that the library queues
+//! itself where the kernel does not.
+
+use crate::signal::Signal;
+use crate::sys::ids::{self, Uids};
+use crate::sys::{Result, signal, socket};
+use std::os::fd::BorrowedFd;
+
+/// Which signal a thread is notified by, and as which user the sockets were armed.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    signo: i32,
+    thread: i32,
+    uids: Uids,
+    /// A signal that the library queued itself is pending.
+    own_is_pending: bool,
+}
+
+impl Notifier {
+    /// Notifies the calling thread.
+    pub(crate) fn of_this_thread(signal: Signal) -> Notifier {
+        Notifier {
+            signo: signal.number(),
+            thread: ids::thread(),
+            uids: ids::uids(),
+            own_is_pending: false,
+        }
+    }
+
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread
+    }
+
+    /// Everything that arrives on the socket from now on queues a signal.
+    pub(crate) fn arm(&self, socket: BorrowedFd<'_>) -> Result<()> {
+        socket::arm(socket, self.thread, self.signo)
+    }
+
+    /// Queues a signal of the library's own, if none is pending.
+    pub(crate) fn notify(&mut self) {
+        if !self.own_is_pending {
+            self.own_is_pending = true;
+            signal::queue_to_this_thread(self.signo);
+        }
+    }
+
+    /// The library's own signal was dequeued, or may have been.
+    pub(crate) fn own_was_dequeued(&mut self) {
+        self.own_is_pending = false;
+    }
+
+    pub(crate) fn uid_has_changed(&self) -> bool {
+        self.uids != ids::uids()
+    }
+
+    pub(crate) fn note_uid(&mut self) {
+        self.uids = ids::uids();
+    }
+}

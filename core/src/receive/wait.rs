@@ -1,0 +1,205 @@
+//! How an inbox waits: for its signals first, since they keep the order of arrival, and for its
+//! sockets behind them.
+
+use super::announcement::Announcement;
+use super::mask::{self, Notified, OVERFLOW, Owner};
+use super::notify::Notifier;
+use super::options::Options;
+use super::queue::Queue;
+use super::take::{Kept, Room};
+use crate::address::{self, Identity};
+use crate::deadline::Deadline;
+use crate::parcel::Info;
+use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
+use crate::sys::epoll::{self, Ready};
+use crate::sys::fd::PrivateFd;
+use crate::sys::{self, Errno, fork, signal};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// Once the time is up, a call looks this often past what turned out to be no mail.
+const LAST_LOOKS: u32 = 16;
+
+/// After so many signals that announced nothing, a call looks at the clock and at the sockets.
+const MANY_SIGNALS: u32 = 1024;
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) signal: Signal,
+    pub(super) generation: u32,
+    /// The only thread that may use it.
+    pub(super) owner: Option<Owner>,
+    announcements: signal::Set,
+    pub(super) epoll: Arc<PrivateFd>,
+    queue: Mutex<Queue>,
+    closed: AtomicBool,
+}
+
+impl Inner {
+    pub(super) fn open(signal: Signal, options: Options) -> sys::Result<Arc<Inner>> {
+        let generation = fork::generation();
+        if !options.signals {
+            return Inner::listen(signal, options.thread, generation, None).map(Arc::new);
+        }
+        mask::block(signal, generation)?;
+        match Inner::listen(
+            signal,
+            options.thread,
+            generation,
+            Some(Notifier::of_this_thread(signal)),
+        ) {
+            Ok(inner) => {
+                let inner = Arc::new(inner);
+                let notified: Weak<dyn Notified> = Arc::<Inner>::downgrade(&inner);
+                mask::assign(signal, notified);
+                Ok(inner)
+            }
+            Err(errno) => {
+                mask::restore(signal, generation);
+                Err(errno)
+            }
+        }
+    }
+
+    fn listen(
+        signal: Signal,
+        thread: bool,
+        generation: u32,
+        notifier: Option<Notifier>,
+    ) -> sys::Result<Inner> {
+        let name = address::name(Identity::own(thread)?, signal);
+        let epoll = Arc::new(PrivateFd::new(epoll::create)?);
+        let owner = notifier.is_some().then(Owner::this_thread);
+        let queue = Queue::open(signal, name, Arc::clone(&epoll), notifier)?;
+        let (queue, closed) = (Mutex::new(queue), AtomicBool::new(false));
+        let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
+        Ok(Inner { signal, generation, owner, announcements, epoll, queue, closed })
+    }
+
+    /// A thread that panics leaves nothing half done in it.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn check_generation(&self) -> sys::Result<()> {
+        if self.generation == fork::generation() { Ok(()) } else { Err(Errno(libc::EPERM)) }
+    }
+
+    fn check(&self) -> sys::Result<()> {
+        self.check_generation()?;
+        if self.owner.is_some_and(|owner| owner != Owner::this_thread()) {
+            return Err(Errno(libc::EPERM));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Errno(libc::EBADF));
+        }
+        Ok(())
+    }
+
+    /// Ends every wait; nothing that was queued is released yet.
+    pub(super) fn shut_down(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.queue().stop_listening();
+    }
+
+    pub(super) fn close(&self) {
+        if self.check_generation().is_ok() && !self.closed.swap(true, Ordering::AcqRel) {
+            self.queue().close();
+        }
+    }
+
+    pub(super) fn receive<T>(
+        &self,
+        room: Room,
+        deadline: Deadline,
+        unpack: impl FnOnce(&mut Queue, Info) -> T,
+    ) -> std::result::Result<T, Kept> {
+        let uncancelled = Uncancelled::begin();
+        self.check()?;
+        let mut ready = Ready::new();
+        let (mut looks_left, mut signals) = (LAST_LOOKS, 0_u32);
+        let mut queue = self.queue();
+        loop {
+            if let Some(taken) = queue.take(room) {
+                let taken = taken.map(|info| unpack(&mut queue, info));
+                queue.notify_if_mail_is_left();
+                return taken;
+            }
+            // A flood of signals that announce nothing must not stop the clock.
+            signals += 1;
+            let in_time = signals % MANY_SIGNALS != 0 || !deadline.has_passed();
+            if in_time && self.note_next_signal(&mut queue) {
+                continue;
+            }
+            if deadline.has_passed() {
+                looks_left -= 1;
+            }
+            queue.rearm_after_change_of_uid()?;
+            drop(queue);
+            let left = deadline.left_ms();
+            let mut wait = || epoll::wait(self.epoll.as_fd(), &mut ready, left);
+            if left == 0 { wait() } else { uncancelled.except_in(wait) }?;
+            self.check()?;
+            if ready.is_empty() && deadline.has_passed() || looks_left == 0 {
+                return Err(Errno(deadline.errno()).into());
+            }
+            queue = self.queue();
+            // What signals tell of comes first, for they keep the order of arrival.
+            if !self.note_next_signal(&mut queue) {
+                queue.note_readable(&ready);
+            }
+        }
+    }
+
+    /// Dequeues a signal of this inbox, if one is pending.
+    fn note_next_signal(&self, queue: &mut Queue) -> bool {
+        if self.owner.is_none() {
+            return false;
+        }
+        let Some(info) = signal::dequeue(&self.announcements) else { return false };
+        self.note(queue, info);
+        true
+    }
+
+    fn note(&self, queue: &mut Queue, info: signal::SignalInfo) {
+        queue.note_signal(info);
+        if info.signo == OVERFLOW {
+            mask::pass_on_overflow(self.signal);
+        }
+    }
+
+    pub(super) fn claim<T>(
+        &self,
+        room: Room,
+        Announcement(info): Announcement,
+        unpack: impl FnOnce(&mut Queue, Info) -> T,
+    ) -> std::result::Result<T, Kept> {
+        let _uncancelled = Uncancelled::begin();
+        self.check()?;
+        if info.signo != self.signal.number() && info.signo != OVERFLOW {
+            return Err(Errno(libc::EINVAL).into());
+        }
+        let mut queue = self.queue();
+        self.note(&mut queue, info);
+        let taken = queue.take(room);
+        let taken = taken.map(|taken| taken.map(|info| unpack(&mut queue, info)));
+        queue.notify_if_mail_is_left();
+        taken.unwrap_or(Err(Errno(libc::EAGAIN).into()))
+    }
+}
+
+impl Notified for Inner {
+    fn thread_ends(&self) {
+        self.close();
+    }
+
+    fn overflow_was_dequeued(&self) {
+        let mut ready = Ready::new();
+        let looked = epoll::wait(self.epoll.as_fd(), &mut ready, 0);
+        if looked.is_err() || !ready.is_empty() {
+            signal::queue_to_this_thread(self.signal.number());
+        }
+    }
+}

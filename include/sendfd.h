@@ -91,6 +91,18 @@ typedef struct sendfd_info {
    * bytes in the parcel
    */
   uint32_t len;
+  /**
+   * -1: no answer is awaited
+   */
+  int reply;
+  /**
+   * no other parcel of this inbox has it; never 0
+   */
+  uint64_t id;
+  /**
+   * zero; room for later
+   */
+  uint32_t reserved[4];
 } sendfd_info;
 
 #ifdef __cplusplus

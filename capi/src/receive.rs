@@ -37,12 +37,18 @@ pub struct sendfd_info {
     pub nfds: u32,
     /// bytes in the parcel
     pub len: u32,
+    /// -1: no answer is awaited
+    pub reply: c_int,
+    /// no other parcel of this inbox has it; never 0
+    pub id: u64,
+    /// zero; room for later
+    pub reserved: [u32; 4],
 }
 
 impl From<Info> for sendfd_info {
     fn from(info: Info) -> sendfd_info {
-        let Info { signo, pid, uid, gid, nfds, len } = info;
-        sendfd_info { signo, pid, uid, gid, nfds, len }
+        let Info { signo, pid, uid, gid, nfds, len, id } = info;
+        sendfd_info { signo, pid, uid, gid, nfds, len, reply: -1, id, reserved: [0; 4] }
     }
 }
 

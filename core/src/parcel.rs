@@ -32,6 +32,8 @@ pub struct Info {
     pub nfds: u32,
     /// Bytes in the parcel.
     pub len: u32,
+    /// No other parcel of this inbox has it; never 0. A parcel that is kept keeps it.
+    pub id: u64,
 }
 
 /// Whether this is a socket that listens, so that a received descriptor can be made a server.

@@ -35,6 +35,8 @@ struct Link {
     socket: PrivateFd,
     /// Stands in the queue with all of its bytes already.
     due: bool,
+    /// The id of its first parcel, if that was looked at and kept.
+    kept: Option<u64>,
 }
 
 /// Which of the connections that wait are accepted.
@@ -59,6 +61,8 @@ pub(crate) struct Queue {
     accept_error: Option<Errno>,
     /// Notification by signals, if the inbox has any.
     notifier: Option<Notifier>,
+    /// The id of the parcel that came last.
+    last_id: u64,
     pub(crate) unpacked: Unpacked,
 }
 
@@ -80,6 +84,7 @@ impl Queue {
             look_again: false,
             accept_error: None,
             notifier,
+            last_id: 0,
             unpacked: Unpacked::new(),
         })
     }
@@ -148,7 +153,8 @@ impl Queue {
             };
             let fd = due.link;
             match take::take(link.socket.as_fd(), self.signal, room, &mut self.unpacked) {
-                Ok(Taken::Parcel(info, bytes)) => {
+                Ok(Taken::Parcel(mut info, bytes)) => {
+                    info.id = link.kept.take().unwrap_or_else(|| next(&mut self.last_id));
                     due.bytes = due.bytes.saturating_sub(bytes);
                     if due.bytes == 0 {
                         let unannounced = std::mem::take(&mut link.due);
@@ -171,7 +177,12 @@ impl Queue {
                     self.close_link(fd);
                     return Some(Err(Errno(libc::EPROTO).into()));
                 }
-                Err(kept) => return Some(Err(kept)),
+                Err(mut kept) => {
+                    if let Some(info) = &mut kept.info {
+                        info.id = *link.kept.get_or_insert_with(|| next(&mut self.last_id));
+                    }
+                    return Some(Err(kept));
+                }
             }
         }
         self.accept_error.take().map(|errno| Err(errno.into()))
@@ -275,7 +286,7 @@ impl Queue {
                 Ok(admitted) => {
                     if let Some(socket) = admitted {
                         let fd = socket.as_raw_fd();
-                        self.links.insert(fd, Link { socket, due: false });
+                        self.links.insert(fd, Link { socket, due: false, kept: None });
                         self.unwatched.push_back(fd);
                     }
                     if waiting == Waiting::One {
@@ -338,6 +349,11 @@ impl Queue {
             socket::shut_down(socket.as_fd());
         }
     }
+}
+
+fn next(last_id: &mut u64) -> u64 {
+    *last_id += 1;
+    *last_id
 }
 
 /// A descriptor number is its own hash.

@@ -62,7 +62,7 @@ impl From<Errno> for Kept {
     }
 }
 
-/// Takes the first parcel of a link, if there is one and there is room for it.
+/// Takes the first parcel of a link, if there is one and there is room for it. It has no id yet.
 pub(crate) fn take(
     link: BorrowedFd<'_>,
     signal: Signal,
@@ -131,5 +131,5 @@ fn describe(signal: Signal, header: Header, sender: Option<Credentials>) -> Info
     // KERNEL: what it says itself of a sender it did not record.
     let unknown = Credentials { pid: 0, uid: 65534, gid: 65534 };
     let Credentials { pid, uid, gid } = sender.unwrap_or(unknown);
-    Info { signo: signal.number(), pid, uid, gid, nfds: header.nfds, len: header.len }
+    Info { signo: signal.number(), pid, uid, gid, nfds: header.nfds, len: header.len, id: 0 }
 }

@@ -3,6 +3,7 @@
 CARGO ?= cargo
 CC ?= cc
 INSTALL ?= install
+OBJCOPY ?= objcopy
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
@@ -13,6 +14,7 @@ RUST_SOURCES := $(shell find core capi -name '*.rs' -o -name '*.toml') Cargo.tom
 HAS_NEXTEST := $(shell $(CARGO) nextest --version 2>/dev/null)
 CARGO_TEST := $(CARGO) $(if $(HAS_NEXTEST),nextest run --no-fail-fast,test) --locked
 SONAME := libsendfd.so.0
+FUNCTIONS := $(shell sed -n 's/^ *\(sendfd[a-z_0-9]*\);.*/\1/p' capi/libsendfd.map)
 
 .PHONY: all
 all: build/libsendfd.so build/libsendfd.a include/sendfd.h  ## the library and its header
@@ -21,10 +23,18 @@ all: build/libsendfd.so build/libsendfd.a include/sendfd.h  ## the library and i
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | expand -t 20
 
-build/libsendfd.a: $(RUST_SOURCES)
+# One object whose only global names are our functions: what cargo makes also has those of Rust's own
+# library, and could be linked with no other library made in Rust.
+build/libsendfd.a: $(RUST_SOURCES) capi/libsendfd.map Makefile
 	$(CARGO) rustc --locked -p sendfd-capi --lib --profile capi --crate-type staticlib
 	@mkdir -p build
-	cp $(TARGET)/capi/libsendfd.a $@
+	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) \
+	  --whole-archive $(TARGET)/capi/libsendfd.a -o build/libsendfd.o
+	$(OBJCOPY) --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+	  $(addprefix --keep-global-symbol=,$(FUNCTIONS)) build/libsendfd.o
+	rm -f $@
+	$(AR) rcs $@ build/libsendfd.o
+	rm build/libsendfd.o
 
 # rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one.
 build/$(SONAME): build/libsendfd.a capi/libsendfd.map

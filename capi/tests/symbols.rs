@@ -1,6 +1,6 @@
 //! Header, version map and exported symbols name the same functions, and the versions agree.
 //!
-//! Looks at `build/libsendfd.so`, which `make` makes.
+//! Looks at `build/libsendfd.so` and `build/libsendfd.a`, which `make` makes.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,11 +14,22 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).expect(path)
 }
 
-fn readelf(option: &str) -> String {
-    let library = root().join("build/libsendfd.so");
+fn readelf(option: &str, library: &str) -> String {
+    let library = root().join("build").join(library);
     assert!(library.exists(), "run `make` first");
     let output = Command::new("readelf").args([option, "-W"]).arg(library).output();
     String::from_utf8(output.expect("readelf runs").stdout).expect("text")
+}
+
+/// The names that others are linked with.
+fn global_symbols(table: &str) -> BTreeSet<String> {
+    table
+        .lines()
+        .filter(|line| line.contains(" GLOBAL ") || line.contains(" WEAK "))
+        .filter(|line| !line.contains(" UND "))
+        .filter_map(|line| line.split_whitespace().last())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Words like `sendfd_recv` that `end` follows, at places where a declaration can begin.
@@ -43,10 +54,8 @@ fn functions_in_map() -> BTreeSet<String> {
 
 #[test]
 fn header_map_and_library_name_the_same_functions() {
-    let exported: BTreeSet<String> = readelf("--dyn-syms")
-        .lines()
-        .filter(|line| line.contains(" GLOBAL ") && !line.contains(" UND "))
-        .filter_map(|line| line.split_whitespace().last())
+    let exported: BTreeSet<String> = global_symbols(&readelf("--dyn-syms", "libsendfd.so"))
+        .iter()
         .filter(|symbol| *symbol != "SENDFD_0.1")
         .map(|symbol| symbol.strip_suffix("@@SENDFD_0.1").expect(symbol).to_owned())
         .collect();
@@ -55,9 +64,16 @@ fn header_map_and_library_name_the_same_functions() {
     assert!(exported.len() >= 11, "{exported:?}");
 }
 
+/// Or it could not be linked with another library that is made in Rust.
+#[test]
+fn the_static_library_has_no_other_global_names() {
+    let global = global_symbols(&readelf("--syms", "libsendfd.a"));
+    assert_eq!(global, functions_in_map());
+}
+
 #[test]
 fn library_needs_nothing_but_the_c_library() {
-    let dynamic = readelf("--dynamic");
+    let dynamic = readelf("--dynamic", "libsendfd.so");
     assert!(dynamic.contains("Library soname: [libsendfd.so.0]"), "{dynamic}");
     let needed = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
     for line in needed {

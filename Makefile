@@ -71,8 +71,8 @@ test: setup test-rust test-c test-abi test-install test-examples test-refusal te
 setup:
 	@tools/setup
 
-test-rust: all  ## unit and documentation tests of the core; header and symbols
-	$(CARGO_TEST) -p sendfd-core -p sendfd-capi
+test-rust: all  ## unit and documentation tests of the core; header and symbols; the examples in Rust
+	$(CARGO_TEST) -p sendfd-core -p sendfd-capi -p sendfd-examples
 	$(CARGO) test --locked -q --doc -p sendfd-core
 
 test-c: all  ## C programs against the library, also on what looks like an older kernel

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::signal::Signal;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 /// An inbox that queues real-time signals to the thread that opened it, and stays with that thread.
 ///
@@ -62,7 +63,24 @@ impl Deref for Inbox {
     }
 }
 
+/// The descriptor that polls readable while there is mail.
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mailbox.as_fd()
+    }
+}
+
+/// The descriptor that polls readable while there is mail.
+impl AsRawFd for Inbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.mailbox.as_raw_fd()
+    }
+}
+
 /// An inbox without signals: it touches no mask, and any number of threads may use it at once.
+///
+/// Its descriptor can be a member of any event loop, such as tokio's by `AsyncFd<QuietInbox>`; see
+/// `examples/rust/worker_tokio.rs`.
 ///
 /// ```
 /// use sendfd_core::{QuietInbox, Signal};
@@ -105,5 +123,19 @@ impl Deref for QuietInbox {
     type Target = Mailbox;
     fn deref(&self) -> &Mailbox {
         &self.mailbox
+    }
+}
+
+/// The descriptor that polls readable while there is mail.
+impl AsFd for QuietInbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.mailbox.as_fd()
+    }
+}
+
+/// The descriptor that polls readable while there is mail.
+impl AsRawFd for QuietInbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.mailbox.as_raw_fd()
     }
 }

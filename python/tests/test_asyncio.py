@@ -261,6 +261,85 @@ def test_an_error_reaches_the_task() -> None:
     run(main)
 
 
+class Counting(sendfd.Inbox):
+    """Counts how often it was looked into in vain."""
+
+    in_vain = 0
+
+    def recv(self, timeout: float | None = None) -> sendfd.Parcel:
+        try:
+            return super().recv(timeout)
+        except BlockingIOError:
+            self.in_vain += 1
+            raise
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 100])
+def test_a_parcel_wakes_one_of_many_in_their_order(at_once: int) -> None:
+    many = 300
+
+    async def main() -> None:
+        served: list[int] = []
+
+        async def wait(number: int) -> None:
+            with await inbox.__anext__():
+                served.append(number)
+
+        with Counting() as inbox:
+            tasks = [asyncio.create_task(wait(number)) for number in range(many)]
+            await until_waiting()
+            for _ in range(0, many, at_once):
+                for _ in range(at_once):
+                    sendfd.send(ME, 0, timeout=20)
+                while inbox_has_mail(inbox):
+                    await asyncio.sleep(0)
+            await asyncio.gather(*tasks)
+            assert served == list(range(many))
+            # Once by each, when it came.
+            assert inbox.in_vain <= many + len(served)
+
+    asyncio.run(asyncio.wait_for(main(), timeout=30))
+
+
+def test_many_that_are_cancelled_leave_the_mail_to_the_last() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        tasks = [asyncio.create_task(take(inbox)) for _ in range(200)]
+        await until_waiting()
+        sendfd.send(ME, 0, data=b"for the last")
+        for task in tasks[:-1]:
+            task.cancel()
+        assert await tasks[-1] == b"for the last"
+
+    run(main)
+
+
+def test_a_forked_child_leaves_the_loop_of_its_parent_alone(
+    in_fork: Callable[[Callable[[], None]], int],
+) -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        waiting = [take(inbox) for _ in range(3)]
+        tasks = [asyncio.create_task(coroutine) for coroutine in waiting]
+        await until_waiting()
+
+        def close_all() -> None:
+            for coroutine in waiting:
+                coroutine.close()
+
+        assert in_fork(close_all) == 0
+        for data in (b"first", b"second", b"third"):
+            sendfd.send(ME, 0, data=data)
+        got = await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        assert got == [b"first", b"second", b"third"]
+
+    run(main)
+
+
+def test_no_loop_is_running(inbox: sendfd.Inbox) -> None:
+    waiting = inbox.__anext__()
+    with pytest.raises(RuntimeError, match="neither asyncio nor trio"):
+        waiting.send(None)
+
+
 def test_with_signals() -> None:
     async def main() -> None:
         with sendfd.Inbox(signals=True) as inbox:

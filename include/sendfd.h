@@ -143,7 +143,7 @@ int sendfd(pid_t id,
  * @param id       as for sendfd()
  * @param sig      as for sendfd()
  * @param fds      nfds descriptors, which stay the caller's
- * @param nfds     1 to SENDFD_MAX_FDS
+ * @param nfds     0 to SENDFD_MAX_FDS
  * @param data     len bytes that travel with them; may be NULL if len is 0
  * @param len      0 to SENDFD_MAX_DATA
  * @param timeout  how long to wait for room in a full queue
@@ -151,7 +151,7 @@ int sendfd(pid_t id,
  *
  * As sendfd(), and:
  *
- * -EINVAL     no or too many descriptors; a bad timeout; NULL with a count;
+ * -EINVAL     too many descriptors; a bad timeout; NULL with a count;
  * -EMSGSIZE   len is more than SENDFD_MAX_DATA;
  * -ETIMEDOUT  the queue was still full at the deadline.
  *

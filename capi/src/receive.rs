@@ -4,7 +4,7 @@ use crate::convert::{answer, duration, fail, slice_mut};
 use libc::{
     c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec, uid_t,
 };
-use sendfd_core::{Announcement, Error, Info, MAX_DATA, MAX_FDS, Mailbox, Options, Signal};
+use sendfd_core::{Announcement, Error, Info, MAX_DATA, MAX_FDS, Mailbox, Options, Reply, Signal};
 use std::os::fd::{IntoRawFd, OwnedFd};
 
 /// For sendfd_inbox_open(): the inbox is addressed by the id of the calling thread.
@@ -222,8 +222,8 @@ pub unsafe extern "C" fn sendfd_recvs(
     };
     let result = inbox.mailbox.recv_into(fds, data, timeout);
     // SAFETY: as the caller promises.
-    unsafe { tell(&result, |info| *info, ret_info) };
-    answer(result.map(|info| info.nfds.cast_signed()))
+    unsafe { tell(&result, |(info, _)| *info, ret_info) };
+    answer(result.map(|(info, _)| info.nfds.cast_signed()))
 }
 
 /// Takes the parcel that a signal announces which the program dequeued itself, with sigwaitinfo(),
@@ -287,10 +287,13 @@ unsafe fn claim(
     }
 }
 
-unsafe fn hand_over(result: Result<(OwnedFd, Info), Error>, ret_info: *mut sendfd_info) -> c_int {
+unsafe fn hand_over(
+    result: Result<(OwnedFd, Info, Option<Reply>), Error>,
+    ret_info: *mut sendfd_info,
+) -> c_int {
     // SAFETY: valid or NULL, as the callers above pass on.
-    unsafe { tell(&result, |(_, info)| *info, ret_info) };
-    answer(result.map(|(fd, _)| fd.into_raw_fd()))
+    unsafe { tell(&result, |(_, info, _)| *info, ret_info) };
+    answer(result.map(|(fd, _, _)| fd.into_raw_fd()))
 }
 
 /// Fills `ret_info` on success, and where a parcel did not fit.

@@ -54,7 +54,7 @@ pub extern "C" fn sendfd(id: pid_t, sig: c_int, fd: c_int) -> c_int {
 /// @param id       as for sendfd()
 /// @param sig      as for sendfd()
 /// @param fds      nfds descriptors, which stay the caller's
-/// @param nfds     1 to SENDFD_MAX_FDS
+/// @param nfds     0 to SENDFD_MAX_FDS
 /// @param data     len bytes that travel with them; may be NULL if len is 0
 /// @param len      0 to SENDFD_MAX_DATA
 /// @param timeout  how long to wait for room in a full queue
@@ -62,7 +62,7 @@ pub extern "C" fn sendfd(id: pid_t, sig: c_int, fd: c_int) -> c_int {
 ///
 /// As sendfd(), and:
 ///
-/// -EINVAL     no or too many descriptors; a bad timeout; NULL with a count;
+/// -EINVAL     too many descriptors; a bad timeout; NULL with a count;
 /// -EMSGSIZE   len is more than SENDFD_MAX_DATA;
 /// -ETIMEDOUT  the queue was still full at the deadline.
 ///

@@ -35,6 +35,7 @@ pub(crate) enum Call {
     Open { signo: i32, thread: bool, signals: bool },
     Receive { signo: i32, timeout: Option<Duration> },
     Claim { signo: i32, si_signo: i32, si_fd: RawFd },
+    Reply { reply: RawFd, nfds: usize, len: usize },
 }
 
 /// A target, as it was named.
@@ -79,6 +80,7 @@ impl Error {
             Call::Open { .. } => "sendfd_inbox_open",
             Call::Receive { .. } => "sendfd_recv",
             Call::Claim { .. } => "sendfd_claim",
+            Call::Reply { .. } => "sendfd_reply",
         }
     }
 
@@ -89,13 +91,18 @@ impl Error {
     }
 
     fn meaning(&self) -> Option<&'static str> {
-        let sending =
-            matches!(self.call, Call::Send { .. } | Call::SendMany { .. } | Call::Room { .. });
+        let sending = matches!(
+            self.call,
+            Call::Send { .. } | Call::SendMany { .. } | Call::Room { .. } | Call::Reply { .. }
+        );
         Some(match (self.errno, self.call) {
             (libc::EINVAL, Call::Signal { .. }) => "not a real-time signal number",
             (libc::EINVAL, Call::Task { .. }) => "an id is greater than 0",
+            (libc::EINVAL | libc::ENOTSOCK, Call::Reply { .. }) => {
+                "at most 252 descriptors, of a kind that the kernel passes, to where an answer is awaited"
+            }
             (libc::EINVAL, _) if sending => {
-                "1 to 252 descriptors, of a kind that the kernel passes"
+                "at most 252 descriptors, of a kind that the kernel passes"
             }
             (libc::EINVAL, Call::Claim { .. }) => "neither the inbox's signal nor SIGIO",
             (libc::EBADF, _) if sending => "a descriptor is not open",
@@ -106,6 +113,8 @@ impl Error {
             (libc::ECONNREFUSED, _) => {
                 "it has no inbox for this signal number in this network namespace"
             }
+            (libc::EPIPE, Call::Reply { .. }) => "the asker is gone, or has its answer",
+            (libc::EAGAIN, Call::Reply { .. }) => "no room for the answer",
             (libc::EPERM, _) if sending => "not allowed to signal it",
             (libc::EPERM, Call::Open { .. }) => "refused by the kernel",
             (libc::EPERM, _) => "opened by another thread, or before a fork",
@@ -149,6 +158,9 @@ impl fmt::Display for Error {
             Call::Receive { signo, timeout } => write!(f, "{signo}, {}", Shown(timeout))?,
             Call::Claim { signo, si_signo, si_fd } => {
                 write!(f, "{signo}, {{si_signo={si_signo}, si_fd={si_fd}}}")?;
+            }
+            Call::Reply { reply, nfds, len } => {
+                write!(f, "{reply}, [{nfds} fds], [{len} bytes]")?;
             }
         }
         match self.name() {

@@ -19,14 +19,18 @@ pub use address::{Target, Task};
 mod signal;
 pub use signal::Signal;
 
+mod outgoing;
+pub use outgoing::Outgoing;
 mod send;
-pub use send::{Outgoing, room, send, send_pidfd};
+pub use send::{room, send, send_pidfd};
 
 mod receive;
 pub use receive::{Announcement, Inbox, Mailbox, Options, QuietInbox, read_with_fd};
 
 mod parcel;
 pub use parcel::{Info, Parcel, is_listening};
+mod reply;
+pub use reply::Reply;
 mod error;
 pub use error::{Error, Result};
 

@@ -1,5 +1,6 @@
 //! What a receiver gets.
 
+use crate::reply::Reply;
 use crate::sys::socket;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -9,12 +10,14 @@ use std::os::fd::{AsFd, OwnedFd};
 /// the sender's, as after `dup`. Those that are not taken out are closed with the parcel.
 #[derive(Debug)]
 pub struct Parcel {
-    /// The descriptors, in the order in which they were sent; at least one.
+    /// The descriptors, in the order in which they were sent; there may be none.
     pub fds: Vec<OwnedFd>,
     /// The bytes that came with them.
     pub data: Vec<u8>,
     /// Its counts, and the credentials of the sender.
     pub info: Info,
+    /// Where its sender awaits an answer, if it does.
+    pub reply: Option<Reply>,
 }
 
 /// What is known of a parcel besides its content.

@@ -11,11 +11,16 @@ pub(crate) const HEADER: usize = 16;
 const MAGIC: [u8; 4] = *b"sndf";
 const VERSION: u16 = 1;
 
+/// An answer is awaited at the last descriptor, which `nfds` does not count.
+const REPLY: u32 = 1;
+
 /// What the header of a well-formed message says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
     pub(crate) nfds: u32,
     pub(crate) len: u32,
+    /// One descriptor more comes last, at which an answer is awaited.
+    pub(crate) reply: bool,
 }
 
 /// Why a message is not a parcel.
@@ -28,6 +33,11 @@ pub(crate) enum Malformed {
 }
 
 impl Header {
+    /// Descriptors on the wire.
+    pub(crate) fn rights(self) -> usize {
+        self.nfds as usize + usize::from(self.reply)
+    }
+
     /// A header for counts within the limits of a parcel.
     pub(crate) fn encode(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
@@ -36,26 +46,30 @@ impl Header {
         #[allow(clippy::cast_possible_truncation, reason = "at most MAX_FDS")]
         bytes[6..8].copy_from_slice(&(self.nfds as u16).to_le_bytes());
         bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        let flags = if self.reply { REPLY } else { 0 };
+        bytes[12..16].copy_from_slice(&flags.to_le_bytes());
         bytes
     }
 
     /// Reads the header of a message of `total` bytes, of which `start` holds the first ones.
     pub(crate) fn decode(start: &[u8; HEADER], total: usize) -> Result<Header, Malformed> {
-        let [m0, m1, m2, m3, v0, v1, n0, n1, l0, l1, l2, l3, reserved @ ..] = *start;
+        let [m0, m1, m2, m3, v0, v1, n0, n1, l0, l1, l2, l3, flags @ ..] = *start;
         if total < HEADER || [m0, m1, m2, m3] != MAGIC {
             return Err(Malformed::Nonsense);
         }
         if u16::from_le_bytes([v0, v1]) != VERSION {
             return Err(Malformed::OtherVersion);
         }
+        let flags = u32::from_le_bytes(flags);
         let header = Header {
             nfds: u16::from_le_bytes([n0, n1]).into(),
             len: u32::from_le_bytes([l0, l1, l2, l3]),
+            reply: flags & REPLY != 0,
         };
-        let whole = (1..=MAX_FDS).contains(&(header.nfds as usize))
+        let whole = header.nfds as usize <= MAX_FDS
             && header.len as usize <= MAX_DATA
             && header.len as usize == total - HEADER
-            && reserved == [0; 4];
+            && flags & !REPLY == 0;
         if whole { Ok(header) } else { Err(Malformed::Nonsense) }
     }
 }
@@ -65,21 +79,26 @@ mod tests {
     use super::*;
 
     fn header_and(change: impl FnOnce(&mut [u8; HEADER])) -> Result<Header, Malformed> {
-        let mut bytes = Header { nfds: 3, len: 70 }.encode();
+        let mut bytes = Header { nfds: 3, len: 70, reply: false }.encode();
         change(&mut bytes);
         Header::decode(&bytes, HEADER + 70)
     }
 
     #[test]
     fn the_bytes_are_those_of_the_protocol() {
-        let bytes = Header { nfds: 252, len: 65536 }.encode();
+        let bytes = Header { nfds: 252, len: 65536, reply: false }.encode();
         assert_eq!(bytes, *b"sndf\x01\x00\xfc\x00\x00\x00\x01\x00\x00\x00\x00\x00");
+        let bytes = Header { nfds: 0, len: 0, reply: true }.encode();
+        assert_eq!(bytes, *b"sndf\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00");
     }
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for (nfds, len) in [(1, 0), (1, 1), (5, 4096), (252, 65536)] {
-            let header = Header { nfds, len };
+        for (nfds, len, reply) in
+            [(0, 0, false), (1, 1, true), (5, 4096, false), (252, 65536, true)]
+        {
+            let header = Header { nfds, len, reply };
+            assert_eq!(header.rights(), nfds as usize + usize::from(reply));
             assert_eq!(Header::decode(&header.encode(), HEADER + len as usize), Ok(header));
         }
     }
@@ -88,13 +107,15 @@ mod tests {
     fn lies_are_nonsense() {
         assert!(header_and(|_| {}).is_ok());
         assert_eq!(header_and(|b| b[0] = b'S'), Err(Malformed::Nonsense));
-        assert_eq!(header_and(|b| b[6] = 0), Err(Malformed::Nonsense));
         assert_eq!(header_and(|b| b[6] = 253), Err(Malformed::Nonsense));
         assert_eq!(header_and(|b| b[8] = 71), Err(Malformed::Nonsense));
-        assert_eq!(header_and(|b| b[15] = 1), Err(Malformed::Nonsense));
-        let bytes = Header { nfds: 1, len: 0 }.encode();
+        for bit in 1..32 {
+            let unknown = |b: &mut [u8; HEADER]| b[12 + bit / 8] = 1 << (bit % 8);
+            assert_eq!(header_and(unknown), Err(Malformed::Nonsense), "bit {bit}");
+        }
+        let bytes = Header { nfds: 1, len: 0, reply: false }.encode();
         assert_eq!(Header::decode(&bytes, HEADER - 1), Err(Malformed::Nonsense));
-        let long = Header { nfds: 1, len: 65537 }.encode();
+        let long = Header { nfds: 1, len: 65537, reply: false }.encode();
         assert_eq!(Header::decode(&long, HEADER + 65537), Err(Malformed::Nonsense));
     }
 

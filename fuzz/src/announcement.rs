@@ -163,7 +163,7 @@ impl Round<'_> {
         let announcement = Announcement::from_signalfd(info);
         let claimed = if single {
             let one = self.bench.inbox.claim(announcement);
-            one.map(|(fd, info)| Parcel { fds: vec![fd], data: Vec::new(), info })
+            one.map(|(fd, info, reply)| Parcel { fds: vec![fd], data: Vec::new(), info, reply })
         } else {
             self.bench.inbox.claim_parcel(announcement)
         };
@@ -196,7 +196,7 @@ impl Round<'_> {
         true
     }
 
-    fn arrived(&mut self, Parcel { fds, data, info }: Parcel, whole: bool) {
+    fn arrived(&mut self, Parcel { fds, data, info, .. }: Parcel, whole: bool) {
         let Info { nfds, len, .. } = info;
         check_credentials(info, self.bench.inbox.signal());
         let inode = inode_of(fds[0].as_raw_fd());

@@ -30,9 +30,9 @@ fn by_the_book(start: &[u8; HEADER], total: usize) -> Result<Header, Malformed> 
     if number(4, 6) != 1 {
         return Err(Malformed::OtherVersion);
     }
-    let (nfds, len, zero) = (number(6, 8), number(8, 12), number(12, 16));
-    if nfds == 0 || nfds > 252 || len > 65536 || len + 16 != total as u64 || zero != 0 {
+    let (nfds, len, flags) = (number(6, 8), number(8, 12), number(12, 16));
+    if nfds > 252 || len > 65536 || len + 16 != total as u64 || flags > 1 {
         return Err(Malformed::Nonsense);
     }
-    Ok(Header { nfds: nfds as u32, len: len as u32 })
+    Ok(Header { nfds: nfds as u32, len: len as u32, reply: flags == 1 })
 }

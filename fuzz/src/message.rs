@@ -8,6 +8,7 @@ use crate::{Bytes, MAX_DATA, MAX_FDS};
 use sendfd_core::{Error, Inbox, Info, Mailbox, QuietInbox, Signal};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ fn judge(message: &[u8], came: usize) -> Verdict {
     }
     let nfds = usize::from(u16::from_le_bytes([header[6], header[7]]));
     let len = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
-    let counts = nfds == came && (1..=MAX_FDS).contains(&nfds) && len == data.len();
+    let counts = nfds == came && nfds <= MAX_FDS && len == data.len();
+    // Where the flag for an answer is set, what came is never a place for one.
     if counts && len <= MAX_DATA && header[12..] == [0; 4] {
         Verdict::Parcel { nfds, data: data.to_vec() }
     } else {
@@ -141,23 +143,23 @@ impl Round<'_> {
         let mode = input.u8();
         let failed = match mode & 3 {
             0 => match self.mailbox.recv_one(NOW) {
-                Ok((fd, info)) => return self.arrived(vec![fd], None, info),
-                Err(error) => self.explain(error, 1, usize::MAX),
+                Ok((fd, info, _)) => return self.arrived(vec![fd], None, info),
+                Err(error) => self.explain(error, 1..=1, usize::MAX),
             },
             1 => {
                 let (max_fds, max_len) = (usize::from(input.u8()), usize::from(input.u16()));
                 let (mut fds, mut data) = (vec![-7; max_fds], vec![0xA5; max_len]);
                 match self.mailbox.recv_into(&mut fds, &mut data, NOW) {
-                    Ok(info) => return self.arrived_in(&fds, &data, info),
+                    Ok((info, _)) => return self.arrived_in(&fds, &data, info),
                     Err(error) => {
                         assert!(fds.iter().all(|fd| *fd == -7) && data.iter().all(|b| *b == 0xA5));
-                        self.explain(error, max_fds, max_len)
+                        self.explain(error, 0..=max_fds, max_len)
                     }
                 }
             }
             _ => match self.mailbox.recv(NOW) {
                 Ok(parcel) => return self.arrived(parcel.fds, Some(parcel.data), parcel.info),
-                Err(error) => self.explain(error, usize::MAX, usize::MAX),
+                Err(error) => self.explain(error, 0..=MAX_FDS, usize::MAX),
             },
         };
         failed != libc::EAGAIN
@@ -165,16 +167,17 @@ impl Round<'_> {
 
     fn arrived(&mut self, fds: Vec<OwnedFd>, data: Option<Vec<u8>>, info: Info) -> bool {
         check_credentials(info, self.mailbox.signal());
-        let inode = inode_of(fds[0].as_raw_fd());
-        let talk = self.talks.iter_mut().find(|talk| talk.inode == inode);
-        let talk = talk.expect("a descriptor that one of the peers has sent");
+        let inode = fds.first().map(|fd| inode_of(fd.as_raw_fd()));
+        let talk = self.talk_of(inode, info, data.as_deref());
         let Some(Verdict::Parcel { nfds, data: sent }) = talk.expected.pop_front() else {
             panic!("something else was to come from there");
         };
         assert_eq!((fds.len(), nfds), (nfds, info.nfds as usize));
         assert_eq!(sent.len(), info.len as usize);
         assert!(data.is_none_or(|data| data == sent));
-        fds.into_iter().for_each(|fd| take_token(fd, inode));
+        fds.into_iter()
+            .zip(inode.into_iter().cycle())
+            .for_each(|(fd, inode)| take_token(fd, inode));
         true
     }
 
@@ -186,8 +189,7 @@ impl Round<'_> {
         let inodes: Vec<u64> = came.iter().map(|fd| inode_of(*fd)).collect();
         came.iter().for_each(|fd| nix::unistd::close(*fd).expect("an open descriptor"));
         assert!(inodes.iter().all(|inode| *inode == inodes[0]));
-        let talk = self.talks.iter_mut().find(|talk| talk.inode == inodes[0]);
-        let talk = talk.expect("a descriptor that one of the peers has sent");
+        let talk = self.talk_of(inodes.first().copied(), info, Some(&data[..info.len as usize]));
         let verdict = talk.expected.pop_front();
         let got = Verdict::Parcel { nfds: came.len(), data: data[..info.len as usize].to_vec() };
         assert_eq!(verdict, Some(got));
@@ -195,7 +197,22 @@ impl Round<'_> {
         true
     }
 
-    fn explain(&mut self, error: Error, max_fds: usize, max_len: usize) -> i32 {
+    /// Whose parcel this is: its descriptors tell. Of one that has none, any peer's next one like it.
+    fn talk_of(&mut self, inode: Option<u64>, info: Info, bytes: Option<&[u8]>) -> &mut Talk {
+        let next_is_like_it = |talk: &Talk| match talk.expected.front() {
+            Some(Verdict::Parcel { nfds: 0, data }) => {
+                data.len() == info.len as usize && bytes.is_none_or(|bytes| bytes == data)
+            }
+            _ => false,
+        };
+        let talk = self.talks.iter_mut().find(|talk| match inode {
+            Some(inode) => talk.inode == inode,
+            None => next_is_like_it(talk),
+        });
+        talk.expect("a parcel that one of the peers has sent")
+    }
+
+    fn explain(&mut self, error: Error, room: RangeInclusive<usize>, max_len: usize) -> i32 {
         let heads = || self.talks.iter().map(|talk| talk.expected.front());
         match error.errno() {
             libc::EAGAIN => {
@@ -210,7 +227,7 @@ impl Round<'_> {
             libc::EMSGSIZE => {
                 let info = error.parcel().expect("the counts of what did not fit");
                 let (nfds, len) = (info.nfds as usize, info.len as usize);
-                assert!(nfds > max_fds || len > max_len);
+                assert!(!room.contains(&nfds) || len > max_len);
                 let is_it = |head: Option<&Verdict>| matches!(head, Some(Verdict::Parcel { nfds: n, data }) if (*n, data.len()) == (nfds, len));
                 assert!(heads().any(is_it), "no such message was sent");
             }

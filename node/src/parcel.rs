@@ -15,7 +15,7 @@ pub struct NativeParcel {
 }
 
 impl From<Parcel> for NativeParcel {
-    fn from(Parcel { fds, data, info }: Parcel) -> NativeParcel {
+    fn from(Parcel { fds, data, info, .. }: Parcel) -> NativeParcel {
         NativeParcel { fds, data, info }
     }
 }

@@ -153,7 +153,7 @@ impl Parcel {
 
 impl Parcel {
     pub(crate) fn new(parcel: sendfd_core::Parcel) -> Parcel {
-        let sendfd_core::Parcel { fds, data, info } = parcel;
+        let sendfd_core::Parcel { fds, data, info, .. } = parcel;
         Parcel { fds: Mutex::new(fds.into()), data, info }
     }
 

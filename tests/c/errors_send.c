@@ -57,8 +57,6 @@ TEST(einval_bad_counts_and_nulls)
 	int fds[254];
 	for (int i = 0; i < 254; i++)
 		fds[i] = 2;
-	CHECK_ERR(sendfds(getpid(), S, fds, 0, NULL, 0, &NOW), EINVAL);
-	CHECK_ERR(sendfds(getpid(), S, NULL, 0, "x", 1, &NOW), EINVAL);
 	CHECK_ERR(sendfds(getpid(), S, fds, 253, NULL, 0, &NOW), EINVAL);
 	CHECK_ERR(sendfds(getpid(), S, fds, SIZE_MAX, NULL, 0, &NOW), EINVAL);
 	CHECK_ERR(sendfds(getpid(), S, NULL, 1, NULL, 0, &NOW), EINVAL);

@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 /// let signal = Signal::new(52)?;
 /// let inbox = Inbox::open(signal)?;
 /// send(Task::this_process(), signal, std::io::stdout())?;
-/// let (fd, info) = inbox.recv_one(Some(Duration::from_secs(1)))?;
+/// let (fd, info, _) = inbox.recv_one(Some(Duration::from_secs(1)))?;
 /// assert_eq!(info.signo, 52);
 /// # drop(fd);
 /// # Ok::<(), sendfd_core::Error>(())

@@ -4,11 +4,12 @@ use super::announcement::Announcement;
 use super::mask::{self, Owner};
 use super::options::Options;
 use super::queue::Queue;
-use super::take::Room;
+use super::take::{Room, Unpacked};
 use super::wait::Inner;
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Error, Result};
 use crate::parcel::{Info, Parcel};
+use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::{MAX_DATA, MAX_FDS};
@@ -53,16 +54,16 @@ impl Mailbox {
     /// speaks another protocol version and its link was closed; `EPERM` opened by another thread, or
     /// before a fork; `EBADF` shut down; `ENOMEM`, `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
-        self.receive(ANY, timeout, unpack)
+        self.receive(&ANY, timeout, unpack)
     }
 
     /// Takes the next parcel if it has exactly one descriptor; bytes in it are dropped.
     ///
     /// # Errors
-    /// As [`recv`](Mailbox::recv); `EMSGSIZE`: it has more and stays first in the queue.
-    pub fn recv_one(&self, timeout: Option<Duration>) -> Result<(OwnedFd, Info)> {
-        let (fd, info) = self.receive(ONE, timeout, unpack_one)?;
-        fd.map(|fd| (fd, info)).ok_or_else(|| Error::new(self.receiving(timeout), libc::EIO))
+    /// As [`recv`](Mailbox::recv); `EMSGSIZE`: it has none or more and stays first in the queue.
+    pub fn recv_one(&self, timeout: Option<Duration>) -> Result<(OwnedFd, Info, Option<Reply>)> {
+        let (fd, info, reply) = self.receive(&ONE, timeout, unpack_one)?;
+        fd.map(|fd| (fd, info, reply)).ok_or_else(|| Error::new(self.receiving(timeout), libc::EIO))
     }
 
     /// Takes the next parcel into the caller's buffers; the numbers in the first `nfds` places of
@@ -75,12 +76,12 @@ impl Mailbox {
         fds: &mut [RawFd],
         data: &mut [u8],
         timeout: Option<Duration>,
-    ) -> Result<Info> {
-        let room = Room { fds: fds.len(), bytes: Some(data.len()) };
-        self.receive(room, timeout, |queue, info| {
+    ) -> Result<(Info, Option<Reply>)> {
+        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
+        self.receive(&room, timeout, |queue, info| {
             data[..info.len as usize].copy_from_slice(queue.unpacked.data(&info));
             queue.unpacked.rights.take_numbers(fds);
-            info
+            (info, queue.unpacked.reply.take())
         })
     }
 
@@ -92,9 +93,10 @@ impl Mailbox {
     /// # Errors
     /// `EAGAIN`: the signal announced nothing, which is normal. `EINVAL`: another signal number.
     /// Otherwise as [`recv_one`](Mailbox::recv_one).
-    pub fn claim(&self, announcement: Announcement) -> Result<(OwnedFd, Info)> {
-        let (fd, info) = self.claim_as(ONE, announcement, unpack_one)?;
-        fd.map(|fd| (fd, info)).ok_or_else(|| Error::new(self.claiming(announcement), libc::EIO))
+    pub fn claim(&self, announcement: Announcement) -> Result<(OwnedFd, Info, Option<Reply>)> {
+        let (fd, info, reply) = self.claim_as(&ONE, announcement, unpack_one)?;
+        fd.map(|fd| (fd, info, reply))
+            .ok_or_else(|| Error::new(self.claiming(announcement), libc::EIO))
     }
 
     /// The same for a parcel of any size.
@@ -102,7 +104,7 @@ impl Mailbox {
     /// # Errors
     /// As [`claim`](Mailbox::claim), but never `EMSGSIZE`.
     pub fn claim_parcel(&self, announcement: Announcement) -> Result<Parcel> {
-        self.claim_as(ANY, announcement, unpack)
+        self.claim_as(&ANY, announcement, unpack)
     }
 
     /// The signal it was opened for.
@@ -135,7 +137,7 @@ impl Mailbox {
 
     fn receive<T>(
         &self,
-        room: Room,
+        room: &Room,
         timeout: Option<Duration>,
         unpack: impl FnOnce(&mut Queue, Info) -> T,
     ) -> Result<T> {
@@ -146,7 +148,7 @@ impl Mailbox {
 
     fn claim_as<T>(
         &self,
-        room: Room,
+        room: &Room,
         announcement: Announcement,
         unpack: impl FnOnce(&mut Queue, Info) -> T,
     ) -> Result<T> {
@@ -196,13 +198,15 @@ impl Drop for Mailbox {
     }
 }
 
-const ANY: Room = Room { fds: MAX_FDS, bytes: Some(MAX_DATA) };
-const ONE: Room = Room { fds: 1, bytes: None };
+const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
+const ONE: Room = Room { fds: 1..=1, bytes: None };
 
 fn unpack(queue: &mut Queue, info: Info) -> Parcel {
-    Parcel { fds: queue.unpacked.rights.take(), data: queue.unpacked.data(&info).to_vec(), info }
+    let Unpacked { rights, reply, .. } = &mut queue.unpacked;
+    let (fds, reply) = (rights.take(), reply.take());
+    Parcel { fds, data: queue.unpacked.data(&info).to_vec(), info, reply }
 }
 
-fn unpack_one(queue: &mut Queue, info: Info) -> (Option<OwnedFd>, Info) {
-    (queue.unpacked.rights.take_first(), info)
+fn unpack_one(queue: &mut Queue, info: Info) -> (Option<OwnedFd>, Info, Option<Reply>) {
+    (queue.unpacked.rights.take_first(), info, queue.unpacked.reply.take())
 }

@@ -10,6 +10,7 @@
 use super::listener::Listener;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
+use crate::MAX_DATA;
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
@@ -85,7 +86,7 @@ impl Queue {
             accept_error: None,
             notifier,
             last_id: 0,
-            unpacked: Unpacked::new(),
+            unpacked: Unpacked::new(MAX_DATA),
         })
     }
 
@@ -127,7 +128,7 @@ impl Queue {
     }
 
     /// Takes the next parcel, if there is any.
-    pub(crate) fn take(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
+    pub(crate) fn take(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
         let taken = self.take_next(room);
         // Whoever polls the epoll set must not sleep on it.
         let something = self.has_something_unwatched();
@@ -135,7 +136,7 @@ impl Queue {
         taken
     }
 
-    fn take_next(&mut self, room: Room) -> Option<std::result::Result<Info, Kept>> {
+    fn take_next(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
         if !self.unwatched.is_empty() {
             self.watch_what_is_unwatched();
         }

@@ -2,17 +2,20 @@
 
 use crate::MAX_DATA;
 use crate::parcel::Info;
+use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::message::{self, Credentials, Rights};
 use crate::sys::{Errno, Result};
 use crate::wire::{HEADER, Header, Malformed};
 use std::io::IoSliceMut;
+use std::ops::RangeInclusive;
 use std::os::fd::BorrowedFd;
 
 /// What the caller has room for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
-    pub(crate) fds: usize,
+    /// So many descriptors, neither more nor fewer.
+    pub(crate) fds: RangeInclusive<usize>,
     /// `None`: bytes are not wanted.
     pub(crate) bytes: Option<usize>,
 }
@@ -23,11 +26,19 @@ pub(crate) struct Unpacked {
     header: [u8; HEADER],
     data: Vec<u8>,
     pub(crate) rights: Rights,
+    /// Where an answer to the parcel that was taken last is awaited.
+    pub(crate) reply: Option<Reply>,
 }
 
 impl Unpacked {
-    pub(crate) fn new() -> Unpacked {
-        Unpacked { header: [0; HEADER], data: vec![0; MAX_DATA], rights: Rights::new() }
+    /// With room for so many bytes.
+    pub(crate) fn new(bytes: usize) -> Unpacked {
+        Unpacked {
+            header: [0; HEADER],
+            data: vec![0; bytes.min(MAX_DATA)],
+            rights: Rights::new(),
+            reply: None,
+        }
     }
 
     /// The bytes of the parcel that was taken last.
@@ -66,10 +77,10 @@ impl From<Errno> for Kept {
 pub(crate) fn take(
     link: BorrowedFd<'_>,
     signal: Signal,
-    room: Room,
+    room: &Room,
     unpacked: &mut Unpacked,
 ) -> std::result::Result<Taken, Kept> {
-    let data_room = room.bytes.unwrap_or(0).min(MAX_DATA);
+    let data_room = room.bytes.unwrap_or(0).min(unpacked.data.len());
     let look = once_more(|| {
         let mut parts = [
             IoSliceMut::new(&mut unpacked.header),
@@ -95,15 +106,19 @@ pub(crate) fn take(
         }
     };
     let came = unpacked.rights.len();
-    let claimed = header.nfds as usize;
-    if came > claimed || (came < claimed && !look.rights_cut) {
+    let claimed = header.rights();
+    let answerable = || unpacked.rights.last().is_some_and(Reply::is_possible);
+    if came > claimed
+        || (came < claimed && !look.rights_cut)
+        || (header.reply && came == claimed && !answerable())
+    {
         unpacked.rights.close();
         return Ok(Taken::End);
     }
     let parcel = describe(signal, header, look.credentials);
-    let too_large =
-        claimed > room.fds || room.bytes.is_some_and(|bytes| header.len as usize > bytes);
-    let errno = if too_large {
+    let fits = room.fds.contains(&(header.nfds as usize))
+        && room.bytes.is_none_or(|bytes| header.len as usize <= bytes);
+    let errno = if !fits {
         Some(Errno(libc::EMSGSIZE))
     } else if came < claimed {
         Some(Errno(libc::EMFILE))
@@ -111,7 +126,11 @@ pub(crate) fn take(
         once_more(|| message::discard(link)).err()
     };
     match errno {
-        None => Ok(Taken::Parcel(parcel, look.len)),
+        None => {
+            let reply = if header.reply { unpacked.rights.take_last() } else { None };
+            unpacked.reply = reply.map(Reply::from);
+            Ok(Taken::Parcel(parcel, look.len))
+        }
         Some(errno) => {
             unpacked.rights.close();
             Err(Kept { errno, info: Some(parcel) })

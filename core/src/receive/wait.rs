@@ -112,7 +112,7 @@ impl Inner {
 
     pub(super) fn receive<T>(
         &self,
-        room: Room,
+        room: &Room,
         deadline: Deadline,
         unpack: impl FnOnce(&mut Queue, Info) -> T,
     ) -> std::result::Result<T, Kept> {
@@ -172,7 +172,7 @@ impl Inner {
 
     pub(super) fn claim<T>(
         &self,
-        room: Room,
+        room: &Room,
         Announcement(info): Announcement,
         unpack: impl FnOnce(&mut Queue, Info) -> T,
     ) -> std::result::Result<T, Kept> {

@@ -4,13 +4,12 @@ use crate::address;
 use crate::address::Recipient;
 use crate::address::proc;
 use crate::deadline::Deadline;
+use crate::outgoing::Message;
 use crate::signal::Signal;
 use crate::sys::fd::{self, Awaited, PrivateFd, poll};
 use crate::sys::socket::{self, Blocking};
-use crate::sys::{Errno, Result, clock, message, pidfd};
-use crate::wire::Header;
-use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use crate::sys::{Errno, Result, clock, pidfd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// After this long without a send, the next one makes sure first that the receiver still lives.
@@ -98,16 +97,8 @@ impl Link {
     }
 
     /// Queues one parcel, without waiting.
-    pub(crate) fn send(&self, header: Header, data: &[u8], fds: &[RawFd]) -> Result<()> {
-        let header = header.encode();
-        let mut parts = [IoSlice::new(&header), IoSlice::new(data)];
-        let parts = if data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
-        loop {
-            match message::send(self.socket.as_fd(), parts, fds) {
-                Err(Errno(libc::EINTR)) => {}
-                sent => return sent.map(drop),
-            }
-        }
+    pub(crate) fn send(&self, message: &Message<'_>) -> Result<()> {
+        message.put_on(self.socket.as_fd())
     }
 
     /// Whether there is no reason to doubt that the receiver lives.

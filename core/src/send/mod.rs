@@ -1,6 +1,6 @@
 //! The way out: a parcel, the link that it takes, and the links that are kept.
 
 mod parcel;
-pub use parcel::{Outgoing, room, send, send_pidfd};
+pub use parcel::{room, send, send_pidfd};
 mod cache;
 mod link;

@@ -1,4 +1,4 @@
-//! Sending.
+//! Sending to a task, over a link that is kept.
 
 use super::cache::{Cache, Key, Who};
 use super::link::Link;
@@ -6,14 +6,12 @@ use crate::address::Recipient;
 use crate::address::{Target, Task};
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Result, To};
+use crate::outgoing::Outgoing;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::{self, Errno, fd, pidfd};
-use crate::wire::Header;
-use crate::{MAX_DATA, MAX_FDS};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Queues `fd` to `task`, which is told by `signal`. Never waits.
 ///
@@ -52,85 +50,35 @@ fn send_one(target: Target<'_>, signal: Signal, fd: RawFd) -> Result<()> {
     Outgoing::from_raw(&[fd]).dispatch(target, signal).map_err(error::of(call))
 }
 
-/// A parcel on its way out: up to [`MAX_FDS`] descriptors and [`MAX_DATA`] bytes that stay together.
-///
-/// The descriptors stay the caller's, on success and on failure.
-#[derive(Clone, Copy, Debug)]
-#[must_use = "nothing is sent before `send` is called"]
-pub struct Outgoing<'a> {
-    fds: &'a [RawFd],
-    data: &'a [u8],
-    timeout: Option<Duration>,
-    interruptible: bool,
-}
-
-impl<'a> Outgoing<'a> {
-    /// A parcel of these descriptors, without bytes, that does not wait for room.
-    pub fn new(fds: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
-        Outgoing::from_raw(fd::numbers(fds))
-    }
-
-    /// The same by plain numbers, which the kernel checks at the send.
-    pub fn from_raw(fds: &'a [RawFd]) -> Outgoing<'a> {
-        Outgoing { fds, data: &[], timeout: Some(Duration::ZERO), interruptible: false }
-    }
-
-    /// Bytes that travel with the descriptors.
-    pub fn data(self, data: &'a [u8]) -> Outgoing<'a> {
-        Outgoing { data, ..self }
-    }
-
-    /// How long to wait for room in a full queue; `None`: for ever.
-    pub fn timeout(self, timeout: Option<Duration>) -> Outgoing<'a> {
-        Outgoing { timeout, ..self }
-    }
-
-    /// Lets a signal handler end the wait for room with `EINTR`; otherwise the wait goes on.
-    pub fn interruptible(self) -> Outgoing<'a> {
-        Outgoing { interruptible: true, ..self }
-    }
-
+impl Outgoing<'_> {
     /// Queues the parcel, all of it or nothing.
     ///
     /// # Errors
-    /// As [`send`]; also `EINVAL` no or too many descriptors; `EMSGSIZE` too many bytes; `EBADF` a
+    /// As [`send`]; also `EINVAL` too many descriptors; `EMSGSIZE` too many bytes; `EBADF` a
     /// number that is not open; `ETIMEDOUT` no room in time; `EINTR` if that was asked for.
     pub fn send<'t>(self, target: impl Into<Target<'t>>, signal: Signal) -> Result<()> {
         let target = target.into();
+        let (nfds, len) = self.counts();
         let call = Call::SendMany {
             to: target.into(),
             signo: signal.number(),
-            nfds: self.fds.len(),
-            len: self.data.len(),
+            nfds,
+            len,
             timeout: self.timeout,
         };
         self.dispatch(target, signal).map_err(error::of(call))
     }
 
-    fn header(&self) -> sys::Result<Header> {
-        if !(1..=MAX_FDS).contains(&self.fds.len()) {
-            return Err(Errno(libc::EINVAL));
-        }
-        if self.data.len() > MAX_DATA {
-            return Err(Errno(libc::EMSGSIZE));
-        }
-        if self.fds.iter().any(|fd| *fd < 0) {
-            return Err(Errno(libc::EBADF));
-        }
-        #[allow(clippy::cast_possible_truncation, reason = "both bounded above")]
-        Ok(Header { nfds: self.fds.len() as u32, len: self.data.len() as u32 })
-    }
-
     fn dispatch(&self, target: Target<'_>, signal: Signal) -> sys::Result<()> {
         let _uncancelled = Uncancelled::begin();
-        let header = self.header()?;
+        let message = self.message()?;
         let deadline = Deadline::after(self.timeout);
         let cache = Cache::of_this_process();
         let key = key_of(target, signal)?;
         let mut lost_one = false;
         loop {
             let link = self.link(cache, key, target, signal, deadline)?;
-            match link.send(header, self.data, self.fds) {
+            match link.send(&message) {
                 // Not one of the parcel's descriptors is bad, but our own.
                 Err(errno @ Errno(libc::EBADF | libc::ENOTSOCK))
                     if link.was_closed_by_the_program(errno == Errno(libc::ENOTSOCK)) =>

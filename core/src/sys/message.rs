@@ -63,8 +63,10 @@ pub(crate) fn send(
 
     // IoSlice has the layout of iovec, as std guarantees.
     let mut header = header(parts.as_mut_ptr().cast(), parts.len());
-    header.msg_control = start.cast::<c_void>();
-    header.msg_controllen = cmsg_len as _;
+    if !fds.is_empty() {
+        header.msg_control = start.cast::<c_void>();
+        header.msg_controllen = cmsg_len as _;
+    }
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
     // SAFETY: a header whose pointers are all valid for the call.
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) })
@@ -103,6 +105,20 @@ impl Rights {
             first.get_or_insert(fd);
         });
         first
+    }
+
+    /// Hands out the last descriptor; the others stay.
+    pub(crate) fn take_last(&mut self) -> Option<OwnedFd> {
+        self.len = self.len.checked_sub(1)?;
+        // SAFETY: open, nobody else owns it, and beyond `len` from here on.
+        Some(unsafe { OwnedFd::from_raw_fd(self.fds[self.len]) })
+    }
+
+    /// The last descriptor, which stays.
+    pub(crate) fn last(&self) -> Option<BorrowedFd<'_>> {
+        let last = *self.fds[..self.len].last()?;
+        // SAFETY: open as long as it stands here.
+        Some(unsafe { BorrowedFd::borrow_raw(last) })
     }
 
     /// Hands out all descriptors as numbers, which the caller owns, to the front of `room`.
@@ -218,6 +234,23 @@ pub(crate) fn receive(
         next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
     }
     Ok(seen)
+}
+
+/// Whether nothing waits on `socket`, and nothing can come, its reading side being shut down.
+///
+/// KERNEL: a message of no bytes may hold descriptors, and looks like the end. But where `SO_PASSCRED` is
+/// set, credentials come with every message, and none with the end. No descriptor is installed: there is
+/// no room for any in the control data.
+pub(crate) fn is_at_end(socket: BorrowedFd<'_>) -> bool {
+    const ROOM: usize = space(size_of::<libc::ucred>());
+    let mut control = Control { bytes: [MaybeUninit::uninit(); CONTROL] };
+    let mut header = header(std::ptr::null_mut(), 0);
+    header.msg_control = (&raw mut control).cast::<c_void>();
+    header.msg_controllen = ROOM as _;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: a header whose pointers are all valid for the call.
+    let seen = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+    seen == 0 && header.msg_controllen == 0 && header.msg_flags & libc::MSG_CTRUNC == 0
 }
 
 /// Consumes the first message of `socket` and the references that it holds.

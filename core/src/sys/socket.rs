@@ -78,6 +78,53 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+fn shut_down_to(socket: BorrowedFd<'_>, how: c_int) -> Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::shutdown(socket.as_raw_fd(), how) }).map(drop)
+}
+
+/// `shutdown(SHUT_RD)`: nothing can be put into its queue any more; what is there stays.
+pub(crate) fn shut_down_reading(socket: BorrowedFd<'_>) -> Result<()> {
+    shut_down_to(socket, libc::SHUT_RD)
+}
+
+/// `shutdown(SHUT_WR)`: what was sent stays, and nothing follows.
+pub(crate) fn shut_down_writing(socket: BorrowedFd<'_>) -> Result<()> {
+    shut_down_to(socket, libc::SHUT_WR)
+}
+
+/// `socketpair`, non-blocking.
+pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
+    let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    let mut ends = [-1; 2];
+    // SAFETY: room for two numbers.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, flags, 0, ends.as_mut_ptr()) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let one = unsafe { OwnedFd::from_raw_fd(ends[0]) };
+    // SAFETY: likewise.
+    Ok((one, unsafe { OwnedFd::from_raw_fd(ends[1]) }))
+}
+
+/// Whether this is a socket of any kind.
+pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    option::<c_int>(fd, libc::SO_TYPE).is_ok()
+}
+
+/// Whether this is an `AF_UNIX` sequenced-packet socket that has, or had, a peer.
+pub(crate) fn is_connected_seqpacket(fd: BorrowedFd<'_>) -> bool {
+    let is = |name, value| option::<c_int>(fd, name).is_ok_and(|found| found == value);
+    is(libc::SO_DOMAIN, libc::AF_UNIX) && is(libc::SO_TYPE, libc::SOCK_SEQPACKET) && has_peer(fd)
+}
+
+/// `getpeername`.
+fn has_peer(socket: BorrowedFd<'_>) -> bool {
+    let mut address = MaybeUninit::<libc::sockaddr_un>::uninit();
+    let mut len = libc::socklen_t::try_from(size_of::<libc::sockaddr_un>()).unwrap_or(0);
+    let place = address.as_mut_ptr().cast();
+    // SAFETY: room for `len` bytes, and a place for the length.
+    unsafe { libc::getpeername(socket.as_raw_fd(), place, &raw mut len) == 0 }
+}
+
 /// `shutdown` in both directions: whoever else holds this socket, its peer sees the end.
 pub(crate) fn shut_down(socket: BorrowedFd<'_>) {
     // SAFETY: takes no pointers. It fails only for a socket that has come to its end already.
@@ -107,6 +154,11 @@ fn option<T: Copy>(socket: BorrowedFd<'_>, option: c_int) -> Result<T> {
 /// `SO_PASSCRED`: credentials come with every message from now on.
 pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
     set_option::<c_int>(socket, libc::SO_PASSCRED, &1)
+}
+
+/// No credentials from now on.
+pub(crate) fn pass_no_credentials(socket: BorrowedFd<'_>) -> Result<()> {
+    set_option::<c_int>(socket, libc::SO_PASSCRED, &0)
 }
 
 /// `SO_SNDTIMEO`: how long `connect` may wait for a place in the queue; `None`: for ever.

@@ -177,9 +177,10 @@ int raw_send(int socket, const void *bytes, size_t len, const int *fds, size_t n
 struct wire {
 	char magic[4];
 	uint16_t version, nfds;
-	uint32_t len, zero;
+	uint32_t len, flags;
 };
 #define WIRE(n, l) ((struct wire){{'s', 'n', 'd', 'f'}, 1, (n), (l), 0})
+#define WIRE_REPLY(n, l) ((struct wire){{'s', 'n', 'd', 'f'}, 1, (n), (l), 1})
 
 /* --- the machine ------------------------------------------------------------------------------ */
 long now_ms(void);

@@ -67,7 +67,7 @@ fn receive(signo: i32) -> Result<String, Error> {
     Ok(format!("closed {}", count_fds() - before))
 }
 
-fn describe(Parcel { fds, data, info }: &Parcel) -> String {
+fn describe(Parcel { fds, data, info, .. }: &Parcel) -> String {
     let mut text = format!("{} {} {} {} -", info.pid, info.uid, info.gid, info.signo);
     for byte in data {
         write!(text, "{byte:02x}").expect("a string takes all");

@@ -1,0 +1,128 @@
+//! Where an answer to a received parcel is awaited.
+
+use crate::error::{self, Call, Result};
+use crate::outgoing::Outgoing;
+use crate::sys::cancel::Uncancelled;
+use crate::sys::{self, Errno, message, socket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+
+/// The place where the sender of a parcel awaits an answer: one, from any thread, at any later time.
+///
+/// Dropping it unanswered tells the asker `ECONNRESET` at once, and so does the end of this process. It is
+/// a descriptor like a received one: close-on-exec, and a forked child has a copy of it, which keeps the
+/// asker waiting while it is open.
+///
+/// ```
+/// use sendfd_core::{Outbox, Outgoing, QuietInbox, Signal, Task};
+///
+/// let signal = Signal::new(54)?;
+/// let inbox = QuietInbox::open(signal)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| {
+///         let asked = inbox.recv(None)?;
+///         asked.reply.expect("a request").send(Outgoing::from_raw(&[0]).data(b"yes"))
+///     });
+///     let outbox = Outbox::open(Task::this_process(), signal, None)?;
+///     let answer = outbox.request(Outgoing::from_raw(&[]).data(b"is it open?").timeout(None))?;
+///     assert_eq!(answer.data, b"yes");
+///     assert_eq!(answer.fds.len(), 1);
+///     Ok::<(), sendfd_core::Error>(())
+/// })?;
+/// # Ok::<(), sendfd_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Reply(OwnedFd);
+
+impl Reply {
+    /// Sends the answer and closes the place. Never waits; the parcel's timeout has no meaning here.
+    ///
+    /// The descriptors stay the caller's. Success means that the kernel holds the answer for the asker;
+    /// not that the asker takes it.
+    ///
+    /// # Errors
+    /// `EPIPE` the asker is gone, or an answer was given already through a copy of the descriptor;
+    /// `EINVAL` too many descriptors, or of a kind that cannot be passed; `EBADF` one is not open;
+    /// `EMSGSIZE` too many bytes; `EAGAIN` no room, which only a hostile asker brings about;
+    /// `ETOOMANYREFS`; `ENOMEM`, `ENOBUFS`. The place is closed then as well: [`Reply::try_send`] keeps it.
+    pub fn send(self, answer: Outgoing<'_>) -> Result<()> {
+        self.try_send(answer)
+    }
+
+    /// The same, with another try after an error.
+    ///
+    /// # Errors
+    /// As [`Reply::send`]; `EPIPE` after an answer was given.
+    pub fn try_send(&self, answer: Outgoing<'_>) -> Result<()> {
+        Reply::send_to(self.0.as_fd(), answer)
+    }
+
+    /// The same for a place that is held as a plain descriptor, which stays open: it is to be closed.
+    ///
+    /// # Errors
+    /// As [`Reply::try_send`]; `ENOTSOCK`, `EINVAL`: that is no such place.
+    pub fn send_to(reply: impl AsFd, answer: Outgoing<'_>) -> Result<()> {
+        let _uncancelled = Uncancelled::begin();
+        let reply = reply.as_fd();
+        let (nfds, len) = answer.counts();
+        let call = Call::Reply { reply: reply.as_raw_fd(), nfds, len };
+        answer_at(reply, answer).map_err(error::of(call))
+    }
+
+    /// Whether an asker can await an answer there: one end of a connected pair, into which nothing was
+    /// put that this end would have to release when it is closed. From then on nothing can be.
+    pub(crate) fn is_possible(place: BorrowedFd<'_>) -> bool {
+        socket::is_connected_seqpacket(place)
+            && socket::pass_credentials(place).is_ok()
+            && socket::shut_down_reading(place).is_ok()
+            && message::is_at_end(place)
+            // KERNEL: a socket that asks for credentials is given a name of its own when it sends.
+            && socket::pass_no_credentials(place).is_ok()
+    }
+}
+
+fn answer_at(reply: BorrowedFd<'_>, answer: Outgoing<'_>) -> sys::Result<()> {
+    let message = answer.message()?;
+    // What the program says may be anything: a stream would take the bytes.
+    if !socket::is_connected_seqpacket(reply) {
+        return Err(Errno(if socket::is_socket(reply) { libc::EINVAL } else { libc::ENOTSOCK }));
+    }
+    let sent = message.put_on(reply).map_err(|errno| match errno {
+        Errno(libc::ECONNRESET | libc::ENOTCONN) => Errno(libc::EPIPE),
+        other => other,
+    });
+    if sent.is_ok() {
+        // The one answer: a second one finds the way closed.
+        let _ = socket::shut_down_writing(reply);
+    }
+    sent
+}
+
+impl From<OwnedFd> for Reply {
+    fn from(fd: OwnedFd) -> Reply {
+        Reply(fd)
+    }
+}
+
+impl From<Reply> for OwnedFd {
+    fn from(reply: Reply) -> OwnedFd {
+        reply.0
+    }
+}
+
+impl AsFd for Reply {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Reply {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl IntoRawFd for Reply {
+    fn into_raw_fd(self) -> RawFd {
+        self.0.into_raw_fd()
+    }
+}

@@ -76,7 +76,8 @@ typedef struct sendfd_info {
    */
   pid_t pid;
   /**
-   * its real user, as the kernel recorded it at the send
+   * its real user, as the kernel recorded it at the send; one that has no number in the caller's user
+   * namespace is shown as 65534
    */
   uid_t uid;
   /**

@@ -29,7 +29,8 @@ pub struct sendfd_info {
     pub signo: c_int,
     /// sender's process, in the caller's pid namespace; 0: not visible there
     pub pid: pid_t,
-    /// its real user, as the kernel recorded it at the send
+    /// its real user, as the kernel recorded it at the send; one that has no number in the caller's user
+    /// namespace is shown as 65534
     pub uid: uid_t,
     /// its real group, likewise
     pub gid: gid_t,

@@ -2,6 +2,8 @@
 #include "harness.h"
 
 #include <grp.h>
+#include <sched.h>
+#include <sys/prctl.h>
 
 static pid_t target;
 static uid_t mine; /* the receiver's user */
@@ -132,46 +134,83 @@ TEST(the_process_of_threads_and_children)
 	sendfd_inbox_close(inbox);
 }
 
-static char name[64];
+/* --- users whose names stand in few places ---------------------------------------------------------------- */
+static uid_t real_effective_saved[3];
 
-static void lies_about_itself(void *arg)
+static void receiver_of_three(void *arg)
 {
 	(void)arg;
-	union {
-		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	memset(&control, 0, sizeof control);
-	struct wire wire = WIRE(1, 0);
-	struct iovec part = {&wire, sizeof wire};
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-	struct ucred other = {getppid(), 4711, 4712};
-	int fd = 2, link = raw_connect(name);
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	*head = (struct cmsghdr){CMSG_LEN(sizeof other), SOL_SOCKET, SCM_CREDENTIALS};
-	memcpy(CMSG_DATA(head), &other, sizeof other);
-	head = CMSG_NXTHDR(&message, head);
-	*head = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(head), &fd, sizeof fd);
-	CHECK(sendmsg(link, &message, MSG_NOSIGNAL) == sizeof wire);
+	const uid_t *uids = real_effective_saved;
+	CHECK(setresuid(uids[0], uids[1], uids[2]) == 0);
+	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+	sendfd_inbox *inbox = open_inbox(S, 0);
 	parent_tell(0);
+	if (parent_hear() == 0)
+		expect_number(inbox, 5);
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+static void sender_of_one(void *arg)
+{
+	uid_t uid = *(uid_t *)arg;
+	CHECK(uid == getuid() || setresuid(uid, uid, uid) == 0);
+	int fd = make_memfd(5);
+	parent_tell(sendfd(target, S, fd));
+	close(fd);
 	parent_hear();
 }
 
-/* The kernel lets root name other credentials than its own: a parcel from root is root's word. */
-TEST_NEEDS(root_can_lie_about_itself, ROOT)
+static void check_three(uid_t real, uid_t effective, uid_t saved, uid_t by, int expected)
 {
-	sendfd_inbox *inbox = open_inbox(S, 0);
-	inbox_name(getpid(), S, name, sizeof name);
-	struct child root = fork_child(lies_about_itself, NULL);
-	child_hear(&root);
-	sendfd_info info;
-	close(recv_soon(inbox, &info));
-	CHECK_EQ(info.pid, getpid());
-	CHECK_EQ(info.uid, 4711);
-	CHECK_EQ(info.gid, 4712);
-	child_tell(&root, 0);
-	child_join(&root);
-	sendfd_inbox_close(inbox);
+	memcpy(real_effective_saved, (uid_t[]){real, effective, saved}, sizeof real_effective_saved);
+	struct child to = fork_child(receiver_of_three, NULL), from;
+	child_hear(&to);
+	target = to.pid;
+	from = fork_child(sender_of_one, &by);
+	long result = child_hear(&from);
+	CHECK(result == -expected, "%u %u %u from %u: %s", real, effective, saved, by, errno_name((int)-result));
+	child_tell(&to, result);
+	child_join(&to);
+	child_tell(&from, 0);
+	child_join(&from);
+}
+
+static void check_all_three(uid_t one, uid_t two)
+{
+	check_three(one, one, two, two, 0); /* the saved one */
+	check_three(two, one, one, two, 0); /* the real one */
+	check_three(one, two, one, two, EPERM); /* the effective one alone is not asked for by kill(2) either */
+	check_three(one, one, two, one, 0);
+	check_three(one, one, one, two, EPERM);
+}
+
+TEST_NEEDS(the_real_and_the_saved_user_of_the_receiver, ROOT) { check_all_three(lonely_uid(), lonely_uid() + 1000000); }
+
+/* The same inside of a user namespace whose numbers are others than those outside, where root is another. */
+static void users_inside(void *arg)
+{
+	(void)arg;
+	CHECK(unshare(CLONE_NEWUSER) == 0);
+	parent_tell(0);
+	parent_hear(); /* the map is written */
+	CHECK(setresuid(0, 0, 0) == 0);
+	check_all_three(5, 6);
+	check_three(5, 5, 5, 0, 0); /* root there */
+	check_three(0, 0, 0, 5, EPERM);
+	check_three(65534, 65534, 65534, 65534, what_is_missing(PIDFS) ? EPERM : 0);
+	check_three(5, 5, 5, 65534, EPERM);
+}
+
+TEST_NEEDS(users_of_a_namespace_with_other_numbers, ROOT | USER_NAMESPACE)
+{
+	char path[64], map[32];
+	struct child child = fork_child(users_inside, NULL);
+	child_hear(&child);
+	snprintf(path, sizeof path, "/proc/%d/uid_map", (int)child.pid);
+	int n = snprintf(map, sizeof map, "0 %u 65535", lonely_uid()), fd = open(path, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && write(fd, map, (size_t)n) == n, "%s", path);
+	close(fd);
+	child_tell(&child, 0);
+	child_join(&child);
 }

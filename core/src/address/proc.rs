@@ -3,6 +3,7 @@
 use crate::sys::{Errno, Result, fork};
 use std::fmt::Display;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn read(path: &str) -> Result<String> {
     fork::undisturbed(|| std::fs::read_to_string(path))
@@ -60,14 +61,66 @@ pub(crate) fn uid_as_seen_by(id: i32, uid: u32) -> Result<Option<u32>> {
     Ok(map_uid(&theirs, uid))
 }
 
-fn map_uid(map: &str, uid: u32) -> Option<u32> {
-    map.lines().find_map(|line| {
+/// The ranges of a uid map: first number inside, first number outside, length.
+fn ranges(map: &str) -> impl Iterator<Item = [u32; 3]> + '_ {
+    map.lines().filter_map(|line| {
         let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
-        let (inside, outside, count) =
-            (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
+    })
+}
+
+fn map_uid(map: &str, uid: u32) -> Option<u32> {
+    ranges(map).find_map(|[inside, outside, count]| {
         let offset = uid.checked_sub(outside).filter(|offset| *offset < count)?;
         inside.checked_add(offset)
     })
+}
+
+/// The number as which the kernel shows every user who has none in a user namespace.
+pub(crate) fn overflow_uid() -> u32 {
+    /// One more than the number, once it is known: it is set for the whole machine, as a rule at boot.
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    if let Some(known) = KNOWN.load(Ordering::Relaxed).checked_sub(1) {
+        return u32::try_from(known).unwrap_or(DEFAULT_OVERFLOW_UID);
+    }
+    let said = read("/proc/sys/kernel/overflowuid").ok().and_then(|text| text.trim().parse().ok());
+    if let Some(number) = said {
+        KNOWN.store(u64::from(number) + 1, Ordering::Relaxed);
+    }
+    said.unwrap_or(DEFAULT_OVERFLOW_UID)
+}
+
+/// What it is where nobody has changed it, and where there is no `/proc` to say so.
+const DEFAULT_OVERFLOW_UID: u32 = 65534;
+
+/// Whether all users have numbers in the task's user namespace; if so, the overflow uid is the number
+/// of a user like others.
+pub(crate) fn numbers_all_users(task: impl Display) -> Result<bool> {
+    read(&format!("/proc/{task}/uid_map")).map(|map| numbers_all(&map))
+}
+
+fn numbers_all(map: &str) -> bool {
+    ranges(map).map(|[_, _, count]| u64::from(count)).sum::<u64>() >= u64::from(u32::MAX)
+}
+
+/// Whether the user with this uid of ours has a number of its own in the task's user namespace.
+pub(crate) fn numbers_user(id: i32, uid: u32) -> Result<bool> {
+    let theirs = read(&format!("/proc/{id}/uid_map"))?;
+    Ok(numbers_all(&theirs)
+        || map_uid(&theirs, uid).is_some_and(|number| number != overflow_uid())
+        || theirs == read("/proc/self/uid_map")?
+        // KERNEL: -1 stands for numbers outside that have none here. That is so for a namespace around
+        // ours, where all have numbers that have one here.
+        || ranges(&theirs).any(|[_, outside, _]| outside == u32::MAX))
+}
+
+/// Whether the task, which has an id here, is in our very pid namespace and not in one below.
+pub(crate) fn shares_pid_namespace(id: i32) -> Result<bool> {
+    let depth = |task: &str| {
+        let status = read(&format!("/proc/{task}/status"))?;
+        Ok(status_line(&status, "NSpid").map(|ids| ids.len()))
+    };
+    Ok(depth(&id.to_string())? == depth("self")?)
 }
 
 /// The id of a pidfd's task in our pid namespace: `None` if that is no pidfd, `Some(0)` if the task
@@ -113,5 +166,8 @@ mod tests {
         assert_eq!(map_uid(map, 165_536), None);
         assert_eq!(map_uid(map, 1000), Some(70_000));
         assert_eq!(map_uid(map, 0), None);
+        assert!(!numbers_all(map) && !numbers_all(""));
+        assert!(numbers_all("         0          0 4294967295\n"));
+        assert!(numbers_all("0 0 1\n1 1 4294967294\n"));
     }
 }

@@ -145,10 +145,9 @@ impl<'a> Recipient<'a> {
     /// receiver's own real or saved one? A parcel that it would turn away must not count as sent.
     pub(crate) fn will_admit_us(&self, socket: BorrowedFd<'_>) -> Result<()> {
         let us = ids::effective_uid();
-        if us == socket::peer(socket)?.effective_uid {
-            return Ok(());
-        }
-        match self.shows_that_we_are_admitted(us) {
+        let same = us == socket::peer(socket)?.effective_uid;
+        let admitted = if same { Ok(true) } else { self.shows_that_we_are_admitted(us) };
+        match admitted.and_then(|yes| Ok(yes && self.can_tell_who_we_are(us, socket)?)) {
             Ok(true) => Ok(()),
             Err(Errno(libc::ENOENT)) if !self.is_alive() => Err(Errno(libc::ESRCH)),
             // What cannot be known (`hidepid`, no `/proc`) must not be taken for a yes.
@@ -166,6 +165,36 @@ impl<'a> Recipient<'a> {
             Some(0) => Ok(true),
             Some(_) => Ok(proc::real_and_saved_uid(self.id)?.contains(&us)),
         }
+    }
+
+    /// Whether the receiver can tell our user from others: by its number there, or by asking the kernel,
+    /// for which it has to see us.
+    ///
+    /// KERNEL: all users that have no number in a user namespace are shown there as the overflow uid.
+    fn can_tell_who_we_are(&self, us: u32, socket: BorrowedFd<'_>) -> Result<bool> {
+        // Is our number our own?
+        let ours = us != proc::overflow_uid()
+            || if_readable(proc::numbers_all_users("self"))?.unwrap_or(false);
+        let numbered = match (ours, self.id > 0) {
+            (true, true) => if_readable(proc::numbers_user(self.id, us))?.unwrap_or(true),
+            (true, false) => true,
+            (false, true) => if_readable(proc::numbers_all_users(self.id))?.unwrap_or(false),
+            (false, false) => false,
+        };
+        let seen = || {
+            Ok(self.id > 0
+                && if_supported(socket::peer_pidfd(socket))?.is_some()
+                && if_readable(proc::shares_pid_namespace(self.id))?.unwrap_or(false))
+        };
+        Ok(numbered || seen()?)
+    }
+}
+
+/// What `/proc` says; `None` where it hides that.
+fn if_readable(said: Result<bool>) -> Result<Option<bool>> {
+    match said {
+        Err(Errno(libc::ENOENT | libc::ESRCH | libc::EACCES | libc::EPERM)) => Ok(None),
+        said => said.map(Some),
     }
 }
 

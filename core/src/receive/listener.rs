@@ -1,5 +1,6 @@
 //! The listening socket of an inbox, and who is admitted.
 
+use super::admission;
 use super::bound::Bound;
 use super::notify::Notifier;
 use super::reserve::Reserve;
@@ -87,16 +88,14 @@ impl Listener {
         };
         // Looked at before any message is: whoever may not signal us is turned away, and what it sent
         // is released without ever entering our table.
-        let them = match socket::peer(socket.as_fd()) {
-            Ok(peer) => peer.effective_uid,
+        // What was sent to the user that we were counts as sent, and is not lost by our changing it.
+        match admission::admits(&[us, self.former], socket.as_fd()) {
+            Ok(admitted) => Ok(admitted.then_some(socket)),
             Err(errno) => {
                 self.unidentified = Some(socket);
-                return Err(errno);
+                Err(errno)
             }
-        };
-        // What was sent to the user that we were counts as sent, and is not lost by our changing it.
-        let admitted = them == 0 || us.admit(them) || self.former.admit(them);
-        Ok(admitted.then_some(socket))
+        }
     }
 
     fn accept(&mut self) -> Result<PrivateFd> {

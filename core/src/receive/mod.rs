@@ -15,6 +15,7 @@ mod wait;
 
 mod queue;
 
+mod admission;
 mod listener;
 mod take;
 

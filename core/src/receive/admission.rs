@@ -1,0 +1,32 @@
+//! Who may send to an inbox: root, and the receiver's own users.
+
+use crate::address::{if_supported, proc};
+use crate::sys::ids::Uids;
+use crate::sys::{Errno, Result, pidfd, socket};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Whether an inbox of these users admits the peer of `socket`.
+pub(super) fn admits(users: &[Uids], socket: BorrowedFd<'_>) -> Result<bool> {
+    let them = socket::peer(socket)?.effective_uid;
+    if them != 0 && !users.iter().any(|us| us.admit(them)) {
+        return Ok(false);
+    }
+    if them != proc::overflow_uid() || proc::numbers_all_users("self").unwrap_or(false) {
+        return Ok(true);
+    }
+    is_told_apart(socket)
+}
+
+/// KERNEL: all users that have no number in our user namespace are shown to us as the overflow uid, and
+/// we to ourselves, if we have none. Whether the peer is one of ours, the kernel tells when it is asked
+/// for the permission to signal it: EPERM for another user, EINVAL for a process that is not visible in
+/// our pid namespace, ESRCH for one that has been reaped. Nobody is admitted in doubt.
+///
+/// KERNEL(6.5): before, there is no pidfd of a peer to ask with, and its pid may have passed on.
+fn is_told_apart(socket: BorrowedFd<'_>) -> Result<bool> {
+    let peer = match socket::peer_pidfd(socket) {
+        Err(Errno(libc::ESRCH)) => return Ok(false),
+        peer => if_supported(peer)?,
+    };
+    Ok(peer.is_some_and(|peer| pidfd::may_signal(peer.as_fd()).is_ok()))
+}

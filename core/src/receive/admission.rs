@@ -5,9 +5,13 @@ use crate::sys::ids::Uids;
 use crate::sys::{Errno, Result, pidfd, socket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Whether an inbox of these users admits the peer of `socket`.
-pub(super) fn admits(users: &[Uids], socket: BorrowedFd<'_>) -> Result<bool> {
-    let them = socket::peer(socket)?.effective_uid;
+/// The process that has connected, as it is called here, if an inbox of these users admits it.
+pub(super) fn admitted(users: &[Uids], socket: BorrowedFd<'_>) -> Result<Option<i32>> {
+    let peer = socket::peer(socket)?;
+    Ok(admits(users, peer.effective_uid, socket)?.then_some(peer.pid))
+}
+
+fn admits(users: &[Uids], them: u32, socket: BorrowedFd<'_>) -> Result<bool> {
     if them != 0 && !users.iter().any(|us| us.admit(them)) {
         return Ok(false);
     }

@@ -74,8 +74,9 @@ impl Listener {
         us == self.former
     }
 
-    /// The next link, or `None` for one that was turned away. EAGAIN: nobody is there.
-    pub(crate) fn admit(&mut self, us: Uids) -> Result<Option<PrivateFd>> {
+    /// The next link and the process at its other end, or `None` for one that was turned away. EAGAIN:
+    /// nobody is there.
+    pub(crate) fn admit(&mut self, us: Uids) -> Result<Option<(PrivateFd, i32)>> {
         let socket = match self.unidentified.take() {
             Some(socket) => socket,
             None => match self.accept() {
@@ -89,8 +90,8 @@ impl Listener {
         // Looked at before any message is: whoever may not signal us is turned away, and what it sent
         // is released without ever entering our table.
         // What was sent to the user that we were counts as sent, and is not lost by our changing it.
-        match admission::admits(&[us, self.former], socket.as_fd()) {
-            Ok(admitted) => Ok(admitted.then_some(socket)),
+        match admission::admitted(&[us, self.former], socket.as_fd()) {
+            Ok(process) => Ok(process.map(|process| (socket, process))),
             Err(errno) => {
                 self.unidentified = Some(socket);
                 Err(errno)

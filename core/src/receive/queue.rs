@@ -34,6 +34,8 @@ struct Due {
 #[derive(Debug)]
 struct Link {
     socket: PrivateFd,
+    /// The process that has connected; 0 if it is not visible here.
+    process: i32,
     /// Stands in the queue with all of its bytes already.
     due: bool,
     /// The id of its first parcel, if that was looked at and kept.
@@ -153,7 +155,8 @@ impl Queue {
                 continue;
             };
             let fd = due.link;
-            match take::take(link.socket.as_fd(), self.signal, room, &mut self.unpacked) {
+            let from = (link.socket.as_fd(), link.process);
+            match take::take(from, self.signal, room, &mut self.unpacked) {
                 Ok(Taken::Parcel(mut info, bytes)) => {
                     info.id = link.kept.take().unwrap_or_else(|| next(&mut self.last_id));
                     due.bytes = due.bytes.saturating_sub(bytes);
@@ -285,9 +288,9 @@ impl Queue {
         for _ in 0..Ready::MOST {
             match self.listener.admit(us) {
                 Ok(admitted) => {
-                    if let Some(socket) = admitted {
+                    if let Some((socket, process)) = admitted {
                         let fd = socket.as_raw_fd();
-                        self.links.insert(fd, Link { socket, due: false, kept: None });
+                        self.links.insert(fd, Link { socket, process, due: false, kept: None });
                         self.unwatched.push_back(fd);
                     }
                     if waiting == Waiting::One {

@@ -73,9 +73,10 @@ impl From<Errno> for Kept {
     }
 }
 
-/// Takes the first parcel of a link, if there is one and there is room for it. It has no id yet.
+/// Takes the first parcel of a link, which `process` has connected, if there is one and there is room
+/// for it. It has no id yet.
 pub(crate) fn take(
-    link: BorrowedFd<'_>,
+    (link, process): (BorrowedFd<'_>, i32),
     signal: Signal,
     room: &Room,
     unpacked: &mut Unpacked,
@@ -108,7 +109,11 @@ pub(crate) fn take(
     let came = unpacked.rights.len();
     let claimed = header.rights();
     let answerable = || unpacked.rights.last().is_some_and(Reply::is_possible);
-    if came > claimed
+    // KERNEL: with a message, root may name any process, and so may a plain user in a pid namespace of
+    // its own; who has connected was recorded by the kernel. No sender of ours uses the link of another.
+    let lies_about_itself = look.credentials.is_some_and(|sender| sender.pid != process);
+    if lies_about_itself
+        || came > claimed
         || (came < claimed && !look.rights_cut)
         || (header.reply && came == claimed && !answerable())
     {

@@ -36,6 +36,10 @@ pub(crate) enum Call {
     Receive { signo: i32, timeout: Option<Duration> },
     Claim { signo: i32, si_signo: i32, si_fd: RawFd },
     Reply { reply: RawFd, nfds: usize, len: usize },
+    OutboxOpen { to: To, signo: i32, timeout: Option<Duration> },
+    Outbox { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration>, request: bool },
+    WaitTaken { to: To, signo: i32, timeout: Option<Duration> },
+    Answer { signo: i32, timeout: Option<Duration> },
 }
 
 /// A target, as it was named.
@@ -81,6 +85,11 @@ impl Error {
             Call::Receive { .. } => "sendfd_recv",
             Call::Claim { .. } => "sendfd_claim",
             Call::Reply { .. } => "sendfd_reply",
+            Call::OutboxOpen { .. } => "sendfd_outbox_open",
+            Call::Outbox { request: false, .. } => "sendfd_outbox_send",
+            Call::Outbox { request: true, .. } => "sendfd_outbox_request",
+            Call::WaitTaken { .. } => "sendfd_outbox_wait_taken",
+            Call::Answer { .. } => "sendfd_answer",
         }
     }
 
@@ -93,7 +102,12 @@ impl Error {
     fn meaning(&self) -> Option<&'static str> {
         let sending = matches!(
             self.call,
-            Call::Send { .. } | Call::SendMany { .. } | Call::Room { .. } | Call::Reply { .. }
+            Call::Send { .. }
+                | Call::SendMany { .. }
+                | Call::Room { .. }
+                | Call::Reply { .. }
+                | Call::OutboxOpen { .. }
+                | Call::Outbox { .. }
         );
         Some(match (self.errno, self.call) {
             (libc::EINVAL, Call::Signal { .. }) => "not a real-time signal number",
@@ -107,11 +121,28 @@ impl Error {
             (libc::EINVAL, Call::Claim { .. }) => "neither the inbox's signal nor SIGIO",
             (libc::EBADF, _) if sending => "a descriptor is not open",
             (libc::EBADF, _) => "the inbox is closed",
+            (libc::EMSGSIZE, Call::Outbox { request: true, .. }) => {
+                "more than 65536 bytes, or the answer does not fit"
+            }
             (libc::EMSGSIZE, _) if sending => "more than 65536 bytes",
             (libc::EMSGSIZE, _) => "the parcel does not fit and is kept",
             (libc::ESRCH, _) => "no such process or thread",
             (libc::ECONNREFUSED, _) => {
                 "it has no inbox for this signal number in this network namespace"
+            }
+            (libc::EPIPE, Call::Outbox { .. }) => "its inbox is closed, or its process is dead",
+            (libc::ECONNRESET, Call::WaitTaken { .. }) => "it went with something untaken",
+            (libc::ECONNRESET, Call::Outbox { .. } | Call::Answer { .. }) => {
+                "there will be no answer"
+            }
+            (libc::EAGAIN, Call::WaitTaken { .. }) => "not yet",
+            (libc::ETIMEDOUT, Call::WaitTaken { .. }) => "not in time",
+            (libc::EAGAIN | libc::ETIMEDOUT, Call::Outbox { request: true, .. }) => {
+                "no room for the request, or no answer in time"
+            }
+            (libc::ETIMEDOUT, Call::OutboxOpen { .. }) => "it had no inbox in time",
+            (libc::EPERM, Call::Outbox { .. } | Call::WaitTaken { .. } | Call::Answer { .. }) => {
+                "opened before a fork"
             }
             (libc::EPIPE, Call::Reply { .. }) => "the asker is gone, or has its answer",
             (libc::EAGAIN, Call::Reply { .. }) => "no room for the answer",
@@ -142,7 +173,8 @@ impl fmt::Display for Error {
             Call::Signal { number } => write!(f, "{number}")?,
             Call::Task { id } => write!(f, "{id}")?,
             Call::Send { to, signo, fd } => write!(f, "{to}, {signo}, {fd}")?,
-            Call::SendMany { to, signo, nfds, len, timeout } => {
+            Call::SendMany { to, signo, nfds, len, timeout }
+            | Call::Outbox { to, signo, nfds, len, timeout, .. } => {
                 write!(f, "{to}, {signo}, [{nfds} fds], [{len} bytes], {}", Shown(timeout))?;
             }
             Call::Room { to, signo } => write!(f, "{to}, {signo}")?,
@@ -155,9 +187,14 @@ impl fmt::Display for Error {
                 };
                 write!(f, "{signo}, {flags}")?;
             }
-            Call::Receive { signo, timeout } => write!(f, "{signo}, {}", Shown(timeout))?,
+            Call::Receive { signo, timeout } | Call::Answer { signo, timeout } => {
+                write!(f, "{signo}, {}", Shown(timeout))?
+            }
             Call::Claim { signo, si_signo, si_fd } => {
                 write!(f, "{signo}, {{si_signo={si_signo}, si_fd={si_fd}}}")?;
+            }
+            Call::OutboxOpen { to, signo, timeout } | Call::WaitTaken { to, signo, timeout } => {
+                write!(f, "{to}, {signo}, {}", Shown(timeout))?;
             }
             Call::Reply { reply, nfds, len } => {
                 write!(f, "{reply}, [{nfds} fds], [{len} bytes]")?;

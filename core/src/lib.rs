@@ -22,10 +22,13 @@ pub use signal::Signal;
 mod outgoing;
 pub use outgoing::Outgoing;
 mod send;
-pub use send::{room, send, send_pidfd};
+pub use send::{Outbox, TakenWatch, room, send, send_pidfd};
 
 mod receive;
 pub use receive::{Announcement, Inbox, Mailbox, Options, QuietInbox, read_with_fd};
+
+mod request;
+pub use request::Answer;
 
 mod parcel;
 pub use parcel::{Info, Parcel, is_listening};

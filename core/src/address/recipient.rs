@@ -3,7 +3,7 @@
 use super::name::{Identity, if_supported};
 use super::proc;
 use super::task::Target;
-use crate::sys::fd::PrivateFd;
+use crate::sys::fd::{Awaited, PrivateFd, poll};
 use crate::sys::{Errno, Result, ids, pidfd, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -104,6 +104,15 @@ impl<'a> Recipient<'a> {
             Some(pidfd) => pidfd::is_alive(pidfd.as_fd()),
             None => proc::start_time(self.id).is_ok_and(|at| at.is_some() && at == self.started),
         }
+    }
+
+    /// Waits so many milliseconds (-1: for ever) for the task to end; tells whether it has.
+    pub(crate) fn wait_for_its_end(&self, timeout_ms: i32) -> Result<bool> {
+        match &self.pidfd {
+            Some(pidfd) => poll([(pidfd.as_fd(), Awaited::Readable)], timeout_ms)?,
+            None => poll([], timeout_ms).map(|[]| [0])?,
+        };
+        Ok(!self.is_alive())
     }
 
     /// Proves that the listener behind `socket` is this task, or the process it is a thread of, and

@@ -17,7 +17,7 @@ mod queue;
 
 mod admission;
 mod listener;
-mod take;
+pub(crate) mod take;
 
 mod bound;
 mod mask;

@@ -155,7 +155,7 @@ impl Queue {
                 continue;
             };
             let fd = due.link;
-            let from = (link.socket.as_fd(), link.process);
+            let from = (link.socket.as_fd(), Some(link.process));
             match take::take(from, self.signal, room, &mut self.unpacked) {
                 Ok(Taken::Parcel(mut info, bytes)) => {
                     info.id = link.kept.take().unwrap_or_else(|| next(&mut self.last_id));

@@ -76,7 +76,7 @@ impl From<Errno> for Kept {
 /// Takes the first parcel of a link, which `process` has connected, if there is one and there is room
 /// for it. It has no id yet.
 pub(crate) fn take(
-    (link, process): (BorrowedFd<'_>, i32),
+    (link, process): (BorrowedFd<'_>, Option<i32>),
     signal: Signal,
     room: &Room,
     unpacked: &mut Unpacked,
@@ -111,7 +111,8 @@ pub(crate) fn take(
     let answerable = || unpacked.rights.last().is_some_and(Reply::is_possible);
     // KERNEL: with a message, root may name any process, and so may a plain user in a pid namespace of
     // its own; who has connected was recorded by the kernel. No sender of ours uses the link of another.
-    let lies_about_itself = look.credentials.is_some_and(|sender| sender.pid != process);
+    let lies_about_itself =
+        look.credentials.zip(process).is_some_and(|(sender, process)| sender.pid != process);
     if lies_about_itself
         || came > claimed
         || (came < claimed && !look.rights_cut)

@@ -155,6 +155,12 @@ impl Link {
         }
     }
 
+    /// A pidfd of the receiver's process, where the kernel gives one.
+    pub(crate) fn receiver_pidfd(&self) -> Option<PrivateFd> {
+        let by_id = |(id, _)| pidfd::open(id).ok().filter(|_| self.reaches_the_living());
+        socket::peer_pidfd(self.as_fd()).ok().or_else(|| self.process.and_then(by_id))
+    }
+
     /// Whether it leads to the task with this inode.
     pub(crate) fn leads_to(&self, inode: Option<u64>) -> bool {
         inode.is_some() && self.inode == inode

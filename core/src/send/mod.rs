@@ -3,4 +3,12 @@
 mod parcel;
 pub use parcel::{room, send, send_pidfd};
 mod cache;
+
+mod outbox;
+pub use outbox::Outbox;
+mod taken;
+pub use taken::TakenWatch;
+mod fate;
+mod held;
+
 mod link;

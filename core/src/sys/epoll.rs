@@ -49,16 +49,25 @@ pub(crate) fn create() -> Result<OwnedFd> {
 
 /// Watches `fd` for reading and hang-up; it will be reported by its number.
 pub(crate) fn add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
-    #[allow(clippy::cast_sign_loss, reason = "a valid descriptor is not negative")]
-    let mut event = libc::epoll_event {
-        events: (libc::EPOLLIN | libc::EPOLLRDHUP) as u32,
-        u64: fd.as_raw_fd() as u64,
-    };
+    add_for(epoll, fd, libc::EPOLLIN | libc::EPOLLRDHUP)
+}
+
+fn add_for(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, events: c_int) -> Result<()> {
+    #[allow(clippy::cast_sign_loss, reason = "flags, and a valid descriptor is not negative")]
+    let mut event = libc::epoll_event { events: events as u32, u64: fd.as_raw_fd() as u64 };
     // SAFETY: the event is valid for the call; both descriptors are borrowed.
     let added = unsafe {
         libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event)
     };
     check(added).map(drop)
+}
+
+/// Watches `fd` for every further moment at which it has become writable, and for hang-up.
+///
+/// KERNEL: on a connected `AF_UNIX` socket, each message that the peer consumes is such a moment, unless
+/// too many others are still queued; the last one always is.
+pub(crate) fn add_each_writable(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
+    add_for(epoll, fd, libc::EPOLLOUT | libc::EPOLLET)
 }
 
 /// Stops watching `fd`; nothing to do if it was not watched.

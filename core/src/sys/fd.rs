@@ -14,6 +14,14 @@ impl PrivateFd {
         fork::enlist(make).map(|fd| PrivateFd(ManuallyDrop::new(fd)))
     }
 
+    /// Owns both that `make` opens.
+    pub(crate) fn pair(
+        make: impl FnOnce() -> Result<(OwnedFd, OwnedFd)>,
+    ) -> Result<(PrivateFd, PrivateFd)> {
+        let own = |fd| PrivateFd(ManuallyDrop::new(fd));
+        fork::enlist_pair(make).map(|(one, other)| (own(one), own(other)))
+    }
+
     /// The same under a high number, so that the low ones stay the program's: a received descriptor
     /// gets the number that the program expects, and `select` keeps working.
     pub(crate) fn new_out_of_the_way(make: impl FnOnce() -> Result<OwnedFd>) -> Result<PrivateFd> {

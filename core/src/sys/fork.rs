@@ -72,10 +72,32 @@ pub(super) fn enlist(make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> 
     generation();
     let _pass = Pass::take();
     let fd = make()?;
+    register(&fd)?;
+    Ok(fd)
+}
+
+/// The same for two at once.
+pub(super) fn enlist_pair(
+    make: impl FnOnce() -> Result<(OwnedFd, OwnedFd)>,
+) -> Result<(OwnedFd, OwnedFd)> {
+    prepare_once();
+    generation();
+    let _pass = Pass::take();
+    let (one, other) = make()?;
+    register(&one)?;
+    register(&other).inspect_err(|_| unregister(&one))?;
+    Ok((one, other))
+}
+
+fn register(fd: &OwnedFd) -> Result<()> {
     let (word, bit) = place(fd.as_raw_fd()).ok_or(Errno(libc::EMFILE))?;
     HIGHEST.fetch_max(word + 1, Ordering::Relaxed);
     OURS[word].fetch_or(bit, Ordering::Relaxed);
-    Ok(fd)
+    Ok(())
+}
+
+fn unregister(fd: &OwnedFd) {
+    disown(fd.as_raw_fd());
 }
 
 /// Runs `work`, which opens and closes descriptors by itself and must not wait, between forks.

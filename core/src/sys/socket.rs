@@ -214,6 +214,19 @@ pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// `SIOCOUTQ`: the size of what was sent and the peer has not consumed; a look does not count.
+pub(crate) fn unconsumed(socket: BorrowedFd<'_>) -> Result<usize> {
+    let mut size: c_int = 0;
+    // SAFETY: the pointer is to the integer that the call fills.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut size) })?;
+    Ok(usize::try_from(size).unwrap_or(0))
+}
+
+/// `SO_ERROR`, which forgets it: the error that waits on the socket, 0 for none.
+pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<c_int> {
+    option::<c_int>(socket, libc::SO_ERROR)
+}
+
 #[repr(C)]
 struct Owner {
     kind: c_int,

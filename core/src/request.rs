@@ -1,0 +1,178 @@
+//! A request and its answer.
+//!
+//! A request is a parcel that carries one end of a socket pair. The answer comes at the other end, which
+//! takes part in nothing else.
+
+use crate::deadline::Deadline;
+use crate::error::{self, Call, Error, Result};
+use crate::outgoing::{Appended, Outgoing};
+use crate::parcel::{Info, Parcel};
+use crate::receive::take::{self, Kept, Room, Taken, Unpacked};
+use crate::send::Outbox;
+use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
+use crate::sys::fd::{Awaited, PrivateFd, poll};
+use crate::sys::{Errno, fork, socket};
+use crate::{MAX_DATA, MAX_FDS};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+impl Outbox {
+    /// Sends a request and waits for the answer, for both together as long as the timeout of `parcel`
+    /// says.
+    ///
+    /// The answer's credentials are the answerer's, as the kernel recorded them. The place may have been
+    /// handed on: the answerer need not be the process that the request went to. And what root, or a user
+    /// in a pid namespace of its own, says of its pid need not be true: only the way to an inbox is proven.
+    ///
+    /// # Errors
+    /// As [`Outbox::send`]; `ECONNRESET` there will be no answer: the place for it was closed unanswered,
+    /// or whoever held it has died; `EAGAIN`, `ETIMEDOUT` it did not come in time; `EMFILE`, `ENFILE` no
+    /// descriptor left for the request (two are needed), or for the answer, which is released then:
+    /// [`Outbox::ask`] keeps it.
+    pub fn request(&self, parcel: Outgoing<'_>) -> Result<Parcel> {
+        let deadline = Deadline::after(parcel.timeout);
+        let call = self.call_with(&parcel, true);
+        self.ask_by(&parcel, deadline)?.receive(call, &ANY, deadline, parcel.interruptible, unpack)
+    }
+
+    /// The same into the caller's buffers; the numbers in the first `nfds` places of `fds` are the
+    /// caller's to close. On failure both buffers are untouched.
+    ///
+    /// # Errors
+    /// As [`Outbox::request`]; `EMSGSIZE` the answer does not fit, and is released.
+    pub fn request_into(
+        &self,
+        parcel: Outgoing<'_>,
+        fds: &mut [RawFd],
+        data: &mut [u8],
+    ) -> Result<Info> {
+        let deadline = Deadline::after(parcel.timeout);
+        let call = self.call_with(&parcel, true);
+        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
+        let answer = self.ask_by(&parcel, deadline)?;
+        answer.receive(call, &room, deadline, parcel.interruptible, |mut unpacked, info| {
+            data[..info.len as usize].copy_from_slice(unpacked.data(&info));
+            unpacked.rights.take_numbers(fds);
+            info
+        })
+    }
+
+    /// Sends a request, and gives what the answer is to be awaited with.
+    ///
+    /// # Errors
+    /// As [`Outbox::send`]; `EMFILE`, `ENFILE` no descriptor left for the request (two are needed).
+    pub fn ask(&self, parcel: Outgoing<'_>) -> Result<Answer> {
+        self.ask_by(&parcel, Deadline::after(parcel.timeout))
+    }
+
+    fn ask_by(&self, parcel: &Outgoing<'_>, deadline: Deadline) -> Result<Answer> {
+        let _uncancelled = Uncancelled::begin();
+        let put = || {
+            self.held.check()?;
+            let message = parcel.message()?;
+            let (place, theirs) = PrivateFd::pair(socket::pair)?;
+            // For the answer, and so before the request goes out.
+            socket::pass_credentials(place.as_fd())?;
+            let mut room: Appended = [-1; MAX_FDS + 1];
+            let message = message.with_reply(theirs.as_fd(), &mut room);
+            self.held.queue(&message, deadline, parcel.interruptible)?;
+            let signal = self.held.signal;
+            Ok(Answer { place, signal, generation: fork::generation() })
+        };
+        put().map_err(error::of(self.call_with(parcel, true)))
+    }
+}
+
+/// An answer that is awaited. Its descriptor polls readable when the answer is there, or will never be.
+///
+/// Dropping it withdraws the wish: whoever answers then gets `EPIPE`. The request is not taken back. A
+/// forked child does not have it.
+#[derive(Debug)]
+pub struct Answer {
+    place: PrivateFd,
+    signal: Signal,
+    generation: u32,
+}
+
+impl Answer {
+    /// Waits for the answer; `None` for ever, zero not at all.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ETIMEDOUT` it has not come (in time); `ECONNRESET` there will be none, or it has been
+    /// received already; `EMFILE`, `ENFILE` no room for its descriptors: it is kept for another try; `EACCES`
+    /// the kernel refuses one of them to this process; `EINTR` a signal handler ran; `EPROTO` what came is
+    /// no answer, or in another version; `EPERM` asked before a fork; `ENOMEM`, `ENOBUFS`.
+    pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
+        let call = Call::Answer { signo: self.signal.number(), timeout };
+        self.receive(call, &ANY, Deadline::after(timeout), true, unpack)
+    }
+
+    fn receive<T>(
+        &self,
+        call: Call,
+        room: &Room,
+        deadline: Deadline,
+        interruptible: bool,
+        unpack: impl FnOnce(Unpacked, Info) -> T,
+    ) -> Result<T> {
+        let uncancelled = Uncancelled::begin();
+        match self.take(room, deadline, interruptible, &uncancelled) {
+            Ok((unpacked, info)) => Ok(unpack(unpacked, info)),
+            Err(kept) => Err(Error::of_parcel(call, kept.errno.0, kept.info)),
+        }
+    }
+
+    fn take(
+        &self,
+        room: &Room,
+        deadline: Deadline,
+        interruptible: bool,
+        uncancelled: &Uncancelled,
+    ) -> std::result::Result<(Unpacked, Info), Kept> {
+        if self.generation != fork::generation() {
+            return Err(Errno(libc::EPERM).into());
+        }
+        loop {
+            let place = self.place.as_fd();
+            let mut unpacked = Unpacked::new(socket::waiting_bytes(place)?);
+            match take::take((place, None), self.signal, room, &mut unpacked)? {
+                Taken::Parcel(info, _) if unpacked.reply.is_none() => {
+                    // Nothing else can come, and nothing that did has to be released by our closing it.
+                    let _ = socket::shut_down_reading(place);
+                    return Ok((unpacked, info));
+                }
+                Taken::Parcel(..) | Taken::OtherVersion => return Err(Errno(libc::EPROTO).into()),
+                Taken::End => return Err(Errno(libc::ECONNRESET).into()),
+                Taken::Nothing => {}
+            }
+            if deadline.has_passed() {
+                return Err(Errno(deadline.errno()).into());
+            }
+            let wait = || poll([(place, Awaited::Readable)], deadline.left_ms());
+            match uncancelled.except_in(wait) {
+                Err(Errno(libc::EINTR)) if !interruptible => {}
+                waited => drop(waited?),
+            }
+        }
+    }
+}
+
+const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
+
+fn unpack(mut unpacked: Unpacked, info: Info) -> Parcel {
+    let fds = unpacked.rights.take();
+    Parcel { fds, data: unpacked.data(&info).to_vec(), info, reply: None }
+}
+
+impl AsFd for Answer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.place.as_fd()
+    }
+}
+
+impl AsRawFd for Answer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}

@@ -1,0 +1,120 @@
+//! A link that an outbox holds, and what is known of it.
+
+use super::fate::{Fate, Verdict};
+use super::link::Link;
+use crate::address::{Recipient, Target};
+use crate::deadline::Deadline;
+use crate::error::To;
+use crate::outgoing::Message;
+use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
+use crate::sys::{Errno, Result, fork};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A task that has no inbox yet is looked at again after so many milliseconds at most.
+///
+/// KERNEL: nothing tells that a name has come into use.
+const LOOK_AGAIN_MS: i32 = 20;
+
+#[derive(Debug)]
+pub(crate) struct HeldLink {
+    link: Link,
+    fate: Fate,
+    generation: u32,
+    /// For what errors say.
+    pub(crate) to: To,
+    pub(crate) signal: Signal,
+}
+
+impl HeldLink {
+    /// Connects, and waits until the deadline for the task to open its inbox.
+    pub(crate) fn open(
+        target: Target<'_>,
+        signal: Signal,
+        deadline: Deadline,
+        interruptible: bool,
+        uncancelled: &Uncancelled,
+    ) -> Result<HeldLink> {
+        let generation = fork::generation();
+        let recipient = Recipient::find(target)?;
+        let mut pause = 1;
+        let link = loop {
+            match Link::open(&recipient, signal, deadline, interruptible) {
+                Err(Errno(libc::ECONNREFUSED)) if !matches!(deadline, Deadline::Now) => {
+                    if deadline.has_passed() {
+                        return Err(Errno(deadline.errno()));
+                    }
+                    let left = deadline.left_ms();
+                    let left = if left < 0 { pause } else { left.min(pause) };
+                    match uncancelled.except_in(|| recipient.wait_for_its_end(left)) {
+                        Err(Errno(libc::EINTR)) if !interruptible => {}
+                        Ok(true) => return Err(Errno(libc::ESRCH)),
+                        waited => drop(waited?),
+                    }
+                    pause = (pause * 2).min(LOOK_AGAIN_MS);
+                }
+                link => break link?,
+            }
+        };
+        Ok(HeldLink { link, fate: Fate::default(), generation, to: target.into(), signal })
+    }
+
+    /// EPERM: it was opened before a fork.
+    pub(crate) fn check(&self) -> Result<()> {
+        let inherited = self.generation != fork::generation();
+        if inherited { Err(Errno(libc::EPERM)) } else { Ok(()) }
+    }
+
+    /// Queues a message, and waits for room until the deadline.
+    pub(crate) fn queue(
+        &self,
+        message: &Message<'_>,
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<()> {
+        let link = &self.link;
+        let gone = Err(Errno(libc::EPIPE));
+        loop {
+            if !link.is_trusted() {
+                return gone;
+            }
+            match self.fate.of(|| link.send(message)) {
+                Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => return gone,
+                // Not one of the parcel's descriptors is bad, but our own.
+                Err(errno @ Errno(libc::EBADF | libc::ENOTSOCK))
+                    if link.was_closed_by_the_program(errno == Errno(libc::ENOTSOCK)) =>
+                {
+                    return gone;
+                }
+                Err(Errno(libc::EAGAIN)) => {
+                    if !link.reaches_the_living() {
+                        return gone;
+                    }
+                    if deadline.has_passed() {
+                        return Err(Errno(deadline.errno()));
+                    }
+                    match link.wait_for_room(deadline) {
+                        Err(Errno(libc::EINTR)) if !interruptible => {}
+                        waited => waited?,
+                    }
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// What became of all that was sent.
+    pub(crate) fn verdict(&self) -> Result<Verdict> {
+        self.fate.look(self.link.as_fd(), || self.link.reaches_the_living())
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl AsFd for HeldLink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

@@ -1,0 +1,159 @@
+//! A link that its user holds, and what became of the parcels that were sent through it.
+
+use super::held::HeldLink;
+use super::taken::{self, TakenWatch};
+use crate::address::Target;
+use crate::deadline::Deadline;
+use crate::error::{self, Call, Result};
+use crate::outgoing::Outgoing;
+use crate::signal::Signal;
+use crate::sys::cancel::Uncancelled;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One link to one inbox, held by its user instead of the cache that [`send`](crate::send) uses.
+///
+/// It leads to that inbox and never to another: once the inbox is closed or its process is dead, sending
+/// gives `EPIPE`. Its parcels arrive in the order in which they were sent; between them and those of
+/// [`send`](crate::send) there is no order. Any number of threads may use it. A forked child does not have
+/// it: its descriptor is closed there, and every call gives `EPERM`.
+///
+/// Dropping it closes it. What was sent and not taken yet stays in the receiver's queue.
+///
+/// ```
+/// use sendfd_core::{Outbox, Outgoing, QuietInbox, Signal, Task};
+/// use std::time::Duration;
+///
+/// let signal = Signal::new(55)?;
+/// let inbox = QuietInbox::open(signal)?;
+/// let outbox = Outbox::open(Task::this_process(), signal, Some(Duration::ZERO))?;
+/// outbox.send(Outgoing::from_raw(&[0]).data(b"standard input"))?;
+/// let not_yet = outbox.wait_taken(Some(Duration::ZERO)).map_err(|e| e.errno());
+/// assert_eq!(not_yet, Err(libc::EAGAIN));
+/// let parcel = inbox.recv(None)?;
+/// outbox.wait_taken(None)?;
+/// # drop(parcel);
+/// # Ok::<(), sendfd_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Outbox {
+    pub(crate) held: Arc<HeldLink>,
+}
+
+impl Outbox {
+    /// Connects to the inbox of a task for `signal`, and waits so long for the task to open it; `None`
+    /// waits for ever, zero not at all.
+    ///
+    /// # Errors
+    /// `ECONNREFUSED` it has no such inbox, and this was not to wait; `ETIMEDOUT` it had none in time, or
+    /// too many others waited to be accepted; `EAGAIN` the same without a wait; `ESRCH` there is no such
+    /// task, or it ended meanwhile; otherwise as [`send`](crate::send).
+    pub fn open<'t>(
+        target: impl Into<Target<'t>>,
+        signal: Signal,
+        timeout: Option<Duration>,
+    ) -> Result<Outbox> {
+        Outbox::open_with(target.into(), signal, timeout, false)
+    }
+
+    /// The same; a signal handler ends the wait with `EINTR`.
+    ///
+    /// # Errors
+    /// As [`Outbox::open`]; `EINTR`.
+    pub fn open_interruptible<'t>(
+        target: impl Into<Target<'t>>,
+        signal: Signal,
+        timeout: Option<Duration>,
+    ) -> Result<Outbox> {
+        Outbox::open_with(target.into(), signal, timeout, true)
+    }
+
+    fn open_with(
+        target: Target<'_>,
+        signal: Signal,
+        timeout: Option<Duration>,
+        interruptible: bool,
+    ) -> Result<Outbox> {
+        let uncancelled = Uncancelled::begin();
+        let call = Call::OutboxOpen { to: target.into(), signo: signal.number(), timeout };
+        HeldLink::open(target, signal, Deadline::after(timeout), interruptible, &uncancelled)
+            .map(|held| Outbox { held: Arc::new(held) })
+            .map_err(error::of(call))
+    }
+
+    /// Queues a parcel, all of it or nothing, and waits for room as long as its timeout says.
+    ///
+    /// The descriptors stay the caller's. Success means that the kernel holds the parcel in the
+    /// receiver's queue; [`wait_taken`](Outbox::wait_taken) tells when it has been taken.
+    ///
+    /// # Errors
+    /// `EPIPE` the inbox is closed or its process is dead; `EAGAIN` its queue is full; `ETIMEDOUT` it was
+    /// still full at the deadline; `EINVAL`, `EBADF`, `EMSGSIZE`, `ETOOMANYREFS`, `ENOMEM`, `ENOBUFS`,
+    /// `EINTR` as for [`Outgoing::send`]; `EPERM` opened before a fork.
+    pub fn send(&self, parcel: Outgoing<'_>) -> Result<()> {
+        let _uncancelled = Uncancelled::begin();
+        let deadline = Deadline::after(parcel.timeout);
+        self.held
+            .check()
+            .and_then(|()| parcel.message())
+            .and_then(|message| self.held.queue(&message, deadline, parcel.interruptible))
+            .map_err(error::of(self.call_with(&parcel, false)))
+    }
+
+    /// Waits until the receiver has taken everything that was sent through this outbox; `None`: for ever.
+    ///
+    /// "Taken" means: out of the queue and in that process's hands, or discarded by it on purpose. It
+    /// does not mean: used. Where nothing was sent, everything has been taken.
+    ///
+    /// # Errors
+    /// `EAGAIN` not yet, with a timeout of zero; `ETIMEDOUT` not before the deadline; `ECONNRESET` the
+    /// inbox was closed or its process died with something untaken, which the kernel has released; `EINTR`
+    /// a signal handler ran; `EMFILE`, `ENFILE` no descriptor left to wait with; `ENOMEM`; `EPERM` opened
+    /// before a fork.
+    pub fn wait_taken(&self, timeout: Option<Duration>) -> Result<()> {
+        let uncancelled = Uncancelled::begin();
+        self.held
+            .check()
+            .and_then(|()| taken::wait(&self.held, Deadline::after(timeout), &uncancelled))
+            .map_err(error::of(taken::call(&self.held, timeout)))
+    }
+
+    /// The same for an event loop: what is to be watched, and asked whenever it polls readable.
+    ///
+    /// # Errors
+    /// `EMFILE`, `ENFILE`, `ENOMEM`, `EPERM` as for [`wait_taken`](Outbox::wait_taken).
+    pub fn watch_taken(&self) -> Result<TakenWatch> {
+        let _uncancelled = Uncancelled::begin();
+        self.held
+            .check()
+            .and_then(|()| TakenWatch::new(&self.held))
+            .map_err(error::of(taken::call(&self.held, None)))
+    }
+
+    /// The signal of the inbox that it leads to.
+    #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.held.signal
+    }
+
+    pub(crate) fn call_with(&self, parcel: &Outgoing<'_>, request: bool) -> Call {
+        let (nfds, len) = parcel.counts();
+        let HeldLink { to, signal, .. } = *self.held;
+        Call::Outbox { to, signo: signal.number(), nfds, len, timeout: parcel.timeout, request }
+    }
+}
+
+/// Polls writable while there is room in the receiver's queue, and hangs up with the receiver. It stays
+/// the outbox's: nothing else is to be done with it.
+impl AsFd for Outbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.held.as_fd()
+    }
+}
+
+impl AsRawFd for Outbox {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
+use crate::sys::release::close_elsewhere;
 use crate::sys::{Errno, Result, socket};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,11 @@ impl Bound {
         }
         ours().push(name.clone());
         Ok(Bound { socket, _name: Name(name) })
+    }
+
+    /// Closes it with what waits in it, for which nobody waits.
+    pub(crate) fn close_elsewhere(self) {
+        close_elsewhere([self.socket]);
     }
 }
 

@@ -7,6 +7,7 @@ use super::reserve::Reserve;
 use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
 use crate::sys::socket::{self, Blocking};
+use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, epoll};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
@@ -74,12 +75,16 @@ impl Listener {
         us == self.former
     }
 
-    /// The next link and the process at its other end, or `None` for one that was turned away. EAGAIN:
-    /// nobody is there.
-    pub(crate) fn admit(&mut self, us: Uids) -> Result<Option<(PrivateFd, i32)>> {
+    /// The next link and the process at its other end, or `None` for one that was turned away, unread.
+    /// EAGAIN: nobody is there.
+    pub(crate) fn admit(
+        &mut self,
+        us: Uids,
+        unread: &mut Unread,
+    ) -> Result<Option<(PrivateFd, i32)>> {
         let socket = match self.unidentified.take() {
             Some(socket) => socket,
-            None => match self.accept() {
+            None => match self.accept(unread) {
                 Err(Errno(libc::EAGAIN)) => {
                     self.former = us;
                     return Err(Errno(libc::EAGAIN));
@@ -91,7 +96,11 @@ impl Listener {
         // is released without ever entering our table.
         // What was sent to the user that we were counts as sent, and is not lost by our changing it.
         match admission::admitted(&[us, self.former], socket.as_fd()) {
-            Ok(process) => Ok(process.map(|process| (socket, process))),
+            Ok(Some(process)) => Ok(Some((socket, process))),
+            Ok(None) => {
+                unread.put(socket);
+                Ok(None)
+            }
             Err(errno) => {
                 self.unidentified = Some(socket);
                 Err(errno)
@@ -99,14 +108,15 @@ impl Listener {
         }
     }
 
-    fn accept(&mut self) -> Result<PrivateFd> {
+    fn accept(&mut self, unread: &mut Unread) -> Result<PrivateFd> {
         let Some(Bound { socket: listener, .. }) = &self.bound else {
             return Err(Errno(libc::EAGAIN));
         };
         let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
+        let is_full = |errno| matches!(errno, Errno(libc::EMFILE | libc::ENFILE));
         let socket = match accept() {
             // KERNEL: the connection stays where it is, without a further signal.
-            Err(Errno(libc::EMFILE | libc::ENFILE)) if self.reserve.give_up() => accept()?,
+            Err(errno) if is_full(errno) && (unread.close() || self.reserve.give_up()) => accept()?,
             result => result?,
         };
         self.reserve.renew();
@@ -120,15 +130,27 @@ impl Listener {
         }
     }
 
-    /// The connections that nobody has accepted are released.
-    pub(crate) fn close(&mut self) {
-        self.unidentified = None;
+    /// The connections that nobody has accepted are closed, unread.
+    pub(crate) fn close(&mut self, unread: &mut Unread) {
+        self.unidentified.take().into_iter().for_each(|socket| unread.put(socket));
         self.stop_listening();
-        if let Some(bound) = self.bound.take() {
+        if let Some(bound) = self.bound.take().filter(|bound| bound.socket.is_intact()) {
             let listener = &bound.socket;
             socket::disarm(listener.as_fd());
             epoll::remove(self.epoll.as_fd(), listener.as_fd());
-            while socket::accept(listener.as_fd()).is_ok() {}
+            self.reserve.give_up();
+            let accept = || PrivateFd::new(|| socket::accept(listener.as_fd()));
+            loop {
+                match accept() {
+                    Ok(socket) => unread.put(socket),
+                    Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
+                    // KERNEL: EINVAL, since it was shut down.
+                    Err(Errno(libc::EINVAL | libc::EAGAIN)) => return,
+                    Err(_) if unread.close() => {}
+                    // They are closed with the listener.
+                    Err(_) => return bound.close_elsewhere(),
+                }
+            }
         }
     }
 }

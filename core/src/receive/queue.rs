@@ -17,6 +17,7 @@ use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::ids::Uids;
 use crate::sys::signal::SignalInfo;
+use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, socket};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -66,6 +67,8 @@ pub(crate) struct Queue {
     notifier: Option<Notifier>,
     /// The id of the parcel that came last.
     last_id: u64,
+    /// What is closed, but not yet released.
+    unread: Unread,
     pub(crate) unpacked: Unpacked,
 }
 
@@ -88,6 +91,7 @@ impl Queue {
             accept_error: None,
             notifier,
             last_id: 0,
+            unread: Unread::default(),
             unpacked: Unpacked::new(MAX_DATA),
         })
     }
@@ -226,7 +230,13 @@ impl Queue {
         for link in links {
             self.close_link(link);
         }
-        self.listener.close();
+        self.listener.close(&mut self.unread);
+        self.unread.close();
+    }
+
+    /// To be called before a call returns or waits: what was turned away meanwhile is released.
+    pub(crate) fn close_unread(&mut self) {
+        self.unread.close();
     }
 
     /// No connection is possible from now on, and whoever waits on the epoll set wakes up.
@@ -286,7 +296,7 @@ impl Queue {
     fn admit(&mut self, waiting: Waiting, us: Uids) {
         // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
-            match self.listener.admit(us) {
+            match self.listener.admit(us, &mut self.unread) {
                 Ok(admitted) => {
                     if let Some((socket, process)) = admitted {
                         let fd = socket.as_raw_fd();
@@ -350,7 +360,7 @@ impl Queue {
                 socket::disarm(socket.as_fd());
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());
-            socket::shut_down(socket.as_fd());
+            self.unread.put(socket);
         }
     }
 }

@@ -125,6 +125,7 @@ impl Inner {
             if let Some(taken) = queue.take(room) {
                 let taken = taken.map(|info| unpack(&mut queue, info));
                 queue.notify_if_mail_is_left();
+                queue.close_unread();
                 return taken;
             }
             // A flood of signals that announce nothing must not stop the clock.
@@ -136,6 +137,7 @@ impl Inner {
             if deadline.has_passed() {
                 looks_left -= 1;
             }
+            queue.close_unread();
             queue.rearm_after_change_of_uid()?;
             drop(queue);
             let left = deadline.left_ms();
@@ -186,6 +188,7 @@ impl Inner {
         let taken = queue.take(room);
         let taken = taken.map(|taken| taken.map(|info| unpack(&mut queue, info)));
         queue.notify_if_mail_is_left();
+        queue.close_unread();
         taken.unwrap_or(Err(Errno(libc::EAGAIN).into()))
     }
 }

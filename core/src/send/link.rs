@@ -8,6 +8,7 @@ use crate::outgoing::Message;
 use crate::signal::Signal;
 use crate::sys::fd::{self, Awaited, PrivateFd, poll};
 use crate::sys::socket::{self, Blocking};
+use crate::sys::unread::Connection;
 use crate::sys::{Errno, Result, clock, pidfd};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,7 @@ const IDLE_MS: u64 = 100;
 /// A connected socket whose other end has been proven to be the inbox of the task that was meant.
 #[derive(Debug)]
 pub(crate) struct Link {
-    socket: PrivateFd,
+    socket: Connection,
     last_use: AtomicU64,
     /// Of the task's pidfd, where it has one of its own.
     inode: Option<u64>,
@@ -70,6 +71,7 @@ impl Link {
             Deadline::At(_) | Deadline::Never => Blocking::Yes,
         };
         let socket = PrivateFd::new_out_of_the_way(|| socket::create(blocking))?;
+        let socket = Connection::new(socket);
         loop {
             if blocking == Blocking::Yes {
                 socket::set_send_timeout(socket.as_fd(), deadline.left())?;
@@ -87,6 +89,8 @@ impl Link {
         }
         to.prove(socket.as_fd())?;
         to.will_admit_us(socket.as_fd())?;
+        // The receiver sends nothing over a link. What it could send would wait here to be closed.
+        socket::stop_reading(socket.as_fd());
         socket::pass_credentials(socket.as_fd())?;
         let process = match socket::peer_pidfd(socket.as_fd()) {
             Ok(_) => None,

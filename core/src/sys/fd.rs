@@ -30,6 +30,11 @@ impl PrivateFd {
 }
 
 impl PrivateFd {
+    /// Whether it is known to be what it was: the program may have closed it.
+    pub(crate) fn is_intact(&self) -> bool {
+        fork::is_ours(self.as_raw_fd())
+    }
+
     /// The program has closed this number behind our back: it is the program's now.
     pub(crate) fn disown(&self) {
         fork::disown(self.as_raw_fd());

@@ -121,6 +121,10 @@ pub(super) fn discharge(fd: OwnedFd) {
     }
 }
 
+pub(super) fn is_ours(fd: RawFd) -> bool {
+    place(fd).is_some_and(|(word, bit)| OURS[word].load(Ordering::Relaxed) & bit != 0)
+}
+
 /// Leaves a number alone that has come to mean something of the program's.
 pub(super) fn disown(fd: RawFd) {
     if let Some((word, bit)) = place(fd) {

@@ -1,6 +1,6 @@
 //! One message with ancillary data: sending it, looking at it, consuming it.
 
-use super::{Result, check_size};
+use super::{Errno, Result, check_size};
 use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -259,4 +259,22 @@ pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
     // SAFETY: a buffer of length zero is not touched.
     check_size(unsafe { libc::recv(socket.as_raw_fd(), nothing, 0, flags) }).map(drop)
+}
+
+/// Whether a message waits on `socket` that holds bytes or descriptors. Nothing is installed or consumed.
+///
+/// KERNEL: `FIONREAD` counts bytes, of which a message with descriptors need not have any.
+pub(crate) fn is_waiting(socket: BorrowedFd<'_>) -> bool {
+    let look = || {
+        let mut header = header(std::ptr::null_mut(), 0);
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        // SAFETY: a header without any buffers.
+        let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        check_size(len).map(|len| len > 0 || header.msg_flags & libc::MSG_CTRUNC != 0)
+    };
+    match look() {
+        // KERNEL: one ECONNRESET may stand in front of messages that are still queued.
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) => look().unwrap_or(false),
+        looked => looked.unwrap_or(false),
+    }
 }

@@ -13,8 +13,10 @@ pub(crate) mod fork;
 pub(crate) mod ids;
 pub(crate) mod message;
 pub(crate) mod pidfd;
+pub(crate) mod release;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod unread;
 
 use std::ffi::c_int;
 

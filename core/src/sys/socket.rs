@@ -131,6 +131,12 @@ pub(crate) fn shut_down(socket: BorrowedFd<'_>) {
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
+/// `shutdown` of the reading side: the peer can queue nothing any more. What it has queued stays.
+pub(crate) fn stop_reading(socket: BorrowedFd<'_>) {
+    // SAFETY: takes no pointers. It fails only for a socket that is not connected.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) };
+}
+
 fn set_option<T>(socket: BorrowedFd<'_>, option: c_int, value: &T) -> Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).map_err(|_| Errno(libc::EINVAL))?;
     let value = (&raw const *value).cast::<c_void>();

@@ -1,0 +1,83 @@
+//! Sockets in which messages of others may wait when they are closed.
+//!
+//! Guarantees: nobody here waits for what such a message holds, and it is closed unread: whoever sent it
+//! learns that it was lost.
+
+use super::fd::PrivateFd;
+use super::release::close_elsewhere;
+use super::{message, socket};
+use std::mem::{ManuallyDrop, take};
+use std::ops::Deref;
+use std::os::fd::AsFd;
+
+/// A socket that we connect, or have connected. Its peer has nothing to say to us; a hostile one says it.
+#[derive(Debug)]
+pub(crate) struct Connection(ManuallyDrop<PrivateFd>);
+
+impl Connection {
+    pub(crate) fn new(socket: PrivateFd) -> Connection {
+        Connection(ManuallyDrop::new(socket))
+    }
+}
+
+impl Deref for Connection {
+    type Target = PrivateFd;
+    fn deref(&self) -> &PrivateFd {
+        &self.0
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here; nothing uses the field afterwards.
+        let socket = unsafe { ManuallyDrop::take(&mut self.0) };
+        if socket.is_intact() {
+            socket::stop_reading(socket.as_fd());
+            if message::is_waiting(socket.as_fd()) {
+                close_elsewhere([socket]);
+            }
+        }
+    }
+}
+
+/// Accepted sockets that are to be closed: many together, for each time takes a thread.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(Vec<PrivateFd>);
+
+impl Unread {
+    const MOST: usize = 64;
+
+    /// Its peer sees the end at once, whoever else holds it. It is closed now if nothing waits in it,
+    /// and soon if something does.
+    pub(crate) fn put(&mut self, socket: PrivateFd) {
+        if !socket.is_intact() {
+            return;
+        }
+        // Nothing is added to it after that.
+        socket::shut_down(socket.as_fd());
+        if !message::is_waiting(socket.as_fd()) {
+            return;
+        }
+        if self.0.try_reserve(1).is_err() {
+            return close_elsewhere([socket]);
+        }
+        self.0.push(socket);
+        if self.0.len() == Unread::MOST {
+            self.close();
+        }
+    }
+
+    /// Closes what is left. `false`: there was nothing.
+    pub(crate) fn close(&mut self) -> bool {
+        let sockets = take(&mut self.0);
+        let any = !sockets.is_empty();
+        close_elsewhere(sockets);
+        any
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,8 +1,9 @@
 /// <reference types="node" />
-import type { Socket as DatagramSocket } from 'node:dgram';
+import type { Socket as DatagramSocket, SocketOptions } from 'node:dgram';
 import type { EventEmitter } from 'node:events';
 import type { ReadStream, WriteStream } from 'node:fs';
 import type { Server, ServerOpts, Socket, SocketConstructorOpts } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 
 /** The signal number to use when there is no reason for another. */
 export const SIGNO: number;
@@ -13,11 +14,15 @@ export const MAX_DATA: number;
 /** The version of this package. */
 export const version: string;
 
-/** A descriptor: its number, or an open object that has one (a FileHandle, socket, server, stream). */
+/**
+ * A descriptor: its number, or an open object that has one: a FileHandle, a socket, a server, a stream
+ * of fs, an end of a child (`child.stdout`), a terminal.
+ */
 export type Descriptor =
   | number
   | { readonly fd: number }
-  | { readonly _handle?: unknown }
+  | Readable
+  | Writable
   | Socket
   | Server
   | DatagramSocket
@@ -30,14 +35,25 @@ export interface SendOptions {
    * changed as soon as the call has returned.
    */
   data?: string | NodeJS.ArrayBufferView;
+  /**
+   * Bytes that have been read already from the connection that is sent first: what `socket.read()` or
+   * a 'data' event gave. The receiver's `parcel.socket()` gives them before all others. With the data
+   * and 20 bytes more at most MAX_DATA. They travel behind the data, where programs in other languages
+   * than JavaScript have to cut them off: see README.
+   */
+  unread?: string | NodeJS.ArrayBufferView;
   /** The signal number of the receiver's inbox. Default: SIGNO. */
-  signal?: number;
+  signo?: number;
 }
 
-export interface SendAsyncOptions extends SendOptions {
-  /** Milliseconds to wait for room in a full queue; 0: not at all. Default: for ever. */
+export interface WaitOptions {
+  /** Milliseconds to wait; 0: not at all. Default: for ever. */
   timeout?: number;
+  /** Ends the call, which rejects with AbortError (code ABORT_ERR). Nothing has been sent then. */
+  signal?: AbortSignal;
 }
+
+export interface SendAsyncOptions extends SendOptions, WaitOptions {}
 
 /** What failed calls throw or reject with: like the errors of Node's own calls. */
 export interface SendfdError extends Error {
@@ -58,12 +74,13 @@ export interface SendfdError extends Error {
  *
  * Linux 5.3 or newer.
  *
- * @throws {SendfdError} ESRCH no such process; ECONNREFUSED it has no inbox for this signal; EPERM not
- *   allowed to signal it; EAGAIN its queue is full; EBADF a descriptor is not open; EINVAL no or too
- *   many descriptors, one of a kind that cannot be passed, or a pid or signal number that is none;
- *   EMSGSIZE too many bytes; ETOOMANYREFS too many descriptors of this user are in flight; EMFILE,
- *   ENFILE none left for the connection.
- * @throws {TypeError} ERR_INVALID_ARG_TYPE
+ * @throws {SendfdError} ESRCH no such process; ECONNREFUSED it has no inbox for this signal number, or
+ *   not yet; EPERM not allowed to signal it; EAGAIN its queue is full; EBADF a descriptor, or an object
+ *   that had one, is not open; EINVAL no or too many descriptors, one of a kind that cannot be passed,
+ *   or a pid or signal number that is none; EMSGSIZE too many bytes; ETOOMANYREFS too many descriptors
+ *   of this user are in flight; EMFILE, ENFILE none left for the connection.
+ * @throws {TypeError} ERR_INVALID_ARG_TYPE; ERR_INVALID_ARG_VALUE an option that is not known, or what
+ *   TLS is spoken on, whose keys cannot be sent.
  */
 export function send(
   pid: number,
@@ -91,12 +108,19 @@ export function sendAsync(
  * It owns its descriptors until they are taken out; close() closes the others. One that is forgotten
  * is closed when it is collected, with a process warning. What the descriptors refer to is shared with
  * the sender, offset and O_NONBLOCK included, as after dup().
+ *
+ * The methods that make something of the first descriptor throw TypeError, code ERR_INVALID_FD_TYPE,
+ * where it is of another kind, and Error, code ERR_INVALID_STATE, where none is left. Whatever they
+ * throw, the descriptor stays in the parcel; after an error in options that Node looks at late, under
+ * another number (and if there is no room for one, it has been closed).
  */
 export class Parcel {
   private constructor();
   /** The descriptors it still owns, in the order in which they were sent; close-on-exec. */
   readonly fds: number[];
   readonly data: Buffer;
+  /** What the sender had read from the first one already; socket() gives it first, and empties this. */
+  readonly unread: Buffer;
   /** The sender's process, from the kernel; 0 if it is not visible in this pid namespace. */
   readonly pid: number;
   /** The sender's real user, as the kernel recorded it at the send. */
@@ -107,19 +131,30 @@ export class Parcel {
   readonly signo: number;
   /** The descriptors become the caller's. */
   take(): number[];
-  /**
-   * The first descriptor as a connected socket, or an end of a pipe, which owns it from now on.
-   *
-   * @throws {TypeError} ERR_INVALID_FD_TYPE it is neither; it stays in the parcel.
-   */
+  /** The first descriptor as a connected socket, or an end of a pipe, which owns it from now on. */
   socket(options?: Omit<SocketConstructorOpts, 'fd'>): Socket;
-  /**
-   * The first descriptor as a listening server, which owns it from now on. Not in a worker of
-   * node:cluster, which leaves listening to its primary.
-   *
-   * @throws {TypeError} ERR_INVALID_FD_TYPE it does not listen; it stays in the parcel.
-   */
+  /** The first descriptor as a listening server, which owns it from now on. As listen() does. */
   server(options?: ServerOpts, onConnection?: (socket: Socket) => void): Server;
+  /**
+   * Has a server listen on the first descriptor, which it owns from now on: one of net, http, https,
+   * http2 or tls that does not listen yet. It emits 'listening' in the next turn. Also in a worker of
+   * node:cluster, whose primary has no part in it. The path of a UNIX listener stays when it is closed.
+   *
+   * @param options.backlog The length of the accept queue, for all who share this listener. Default: 511,
+   *   as everywhere in Node.
+   * @throws ERR_SERVER_ALREADY_LISTEN
+   */
+  listen<S extends Server>(server: S, options?: { backlog?: number }): S;
+  /**
+   * Gives a server one connection, the first descriptor, as if it had accepted it. It need not listen:
+   * one of HTTP looks for requests that take too long, and can closeAllConnections(), all the same.
+   */
+  connect(server: Server): Socket;
+  /**
+   * The first descriptor as a socket of UDP, which owns it from now on, and is bound already: it emits
+   * no 'listening'. `type` is that of the descriptor.
+   */
+  datagram(options?: Partial<SocketOptions>): DatagramSocket;
   /** The first descriptor as a stream, which owns it from now on. */
   readStream(options?: { start?: number; end?: number; highWaterMark?: number }): ReadStream;
   /** The first descriptor as a stream, which owns it from now on. */
@@ -131,12 +166,13 @@ export class Parcel {
 
 export interface InboxOptions {
   /** What senders have to name. Default: SIGNO. No signal is delivered: the event loop is told. */
-  signal?: number;
-  /**
-   * Addressed by the id of the calling thread instead of the process. The thread finds that out by
-   * `fs.readlinkSync('/proc/thread-self')`, which ends in it.
-   */
+  signo?: number;
+  /** Addressed by the id of the calling thread, `inbox.tid`, instead of the process. */
   thread?: boolean;
+  /** Closes the inbox. */
+  signal?: AbortSignal;
+  /** As for any EventEmitter: what an async listener rejects with becomes an 'error'. */
+  captureRejections?: boolean;
 }
 
 /**
@@ -152,17 +188,29 @@ export interface InboxOptions {
  * is added, the next iteration begins, or resume() is called.
  *
  * Each worker can have its own, for signal numbers of their own or with `thread`.
+ *
+ * The channels 'sendfd:send' ({ to, signo, fds, data }) and 'sendfd:parcel' ({ inbox, parcel }) of
+ * node:diagnostics_channel tell what has been sent, and what has been taken.
  */
 export class Inbox extends EventEmitter implements AsyncIterable<Parcel> {
   /**
-   * @throws {SendfdError} EADDRINUSE there is one for this signal already, or another user squats on
-   *   its name; EINVAL not a real-time signal number; EMFILE, ENFILE no descriptors left.
+   * @throws {SendfdError} EADDRINUSE there is one for this signal number already, or another user
+   *   squats on its name; EINVAL not a real-time signal number; EMFILE, ENFILE no descriptors left.
+   * @throws AbortError the signal is aborted already.
    */
   constructor(options?: InboxOptions);
-  readonly signal: number;
-  readonly closed: boolean;
+  get signo(): number;
+  /** With `thread`: what senders name. */
+  get tid(): number | undefined;
+  get closed(): boolean;
   /** The descriptor that polls readable while there is mail; -1 once closed. It stays the inbox's. */
-  readonly fd: number;
+  get fd(): number;
+  /**
+   * Gives a server all that is sent here: it listens on listeners, and is connected to connections. A
+   * parcel with anything else, or a second listener, is closed and reported: by 'error' where somebody
+   * listens to it, else by a process warning.
+   */
+  serve(server: Server): this;
   /** Releases what nobody has taken; ends all iterations; emits 'close'. */
   close(): void;
   ref(): this;

@@ -1,4 +1,5 @@
-const { wrongType } = require('./errors.js');
+const { types } = require('node:util');
+const { coded, wrongType } = require('./errors.js');
 
 function integer(value, name) {
   if (!Number.isInteger(value) || Math.abs(value) > 0x7fffffff) {
@@ -7,37 +8,28 @@ function integer(value, name) {
   return value;
 }
 
-/** The number of a descriptor, or of an object that has one: a FileHandle, a socket, a server. */
-function descriptor(value, name = 'fd') {
-  const found = typeof value === 'number' ? value : (value?.fd ?? value?._handle?.fd);
-  if (typeof found !== 'number') {
-    throw wrongType(name, 'a descriptor, an open object that has one, or an array of these', value);
-  }
-  return integer(found, name);
-}
-
-function descriptors(value) {
-  return Array.isArray(value)
-    ? Array.from(value, (fd, index) => descriptor(fd, `fd[${index}]`))
-    : [descriptor(value)];
-}
-
-function bytes(value) {
+function bytes(value, name = 'options.data') {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return Buffer.from(value);
   if (ArrayBuffer.isView(value)) {
     const view = new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     // Other threads may write to shared memory while it is sent.
-    return value.buffer instanceof SharedArrayBuffer ? view.slice() : view;
+    return types.isSharedArrayBuffer(value.buffer) ? view.slice() : view;
   }
-  throw wrongType('options.data', 'a string, a Buffer, a TypedArray or a DataView', value);
+  throw wrongType(name, 'a string, a Buffer, a TypedArray or a DataView', value);
 }
 
-function options(value) {
-  if (value !== undefined && (typeof value !== 'object' || value === null)) {
-    throw wrongType('options', 'an object', value);
+/** An object of options, none of which is unknown. */
+function options(value, known) {
+  if (value === undefined) return {};
+  if (typeof value !== 'object' || value === null) throw wrongType('options', 'an object', value);
+  for (const name of Object.keys(value)) {
+    if (!known.includes(name) && value[name] !== undefined) {
+      const text = `The property "options.${name}" is not known here; known are: ${known.join(', ')}`;
+      throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', text);
+    }
   }
-  return value ?? {};
+  return value;
 }
 
 /** Milliseconds; what no timer can wait for, 24 days, is for ever. */
@@ -48,4 +40,13 @@ function milliseconds(value = Infinity) {
   return value > 0x7fffffff ? Infinity : value;
 }
 
-module.exports = { bytes, descriptors, integer, milliseconds, options };
+/** An AbortSignal, of any realm, or nothing. */
+function abortSignal(value) {
+  const fits = typeof value === 'object' && value !== null && 'aborted' in value;
+  if (value !== undefined && !fits) {
+    throw wrongType('options.signal', 'an instance of AbortSignal', value);
+  }
+  return value;
+}
+
+module.exports = { abortSignal, bytes, integer, milliseconds, options };

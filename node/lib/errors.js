@@ -10,14 +10,26 @@ function fromFailure({ errno, code, syscall, message }) {
 function wrongType(name, expected, value) {
   const what = name.includes('.') ? 'property' : 'argument';
   const text = `The "${name}" ${what} must be ${expected}. Received ${described(value)}`;
-  return Object.assign(new TypeError(text), { code: 'ERR_INVALID_ARG_TYPE' });
+  return coded(TypeError, 'ERR_INVALID_ARG_TYPE', text);
+}
+
+/** An error of a class, with a code. */
+function coded(Class, code, message) {
+  return Object.assign(new Class(message), { code });
+}
+
+/** The same as Node rejects with when an AbortSignal has ended a call. */
+function aborted(signal) {
+  const error = new Error('The operation was aborted', { cause: signal.reason });
+  error.name = 'AbortError';
+  return Object.assign(error, { code: 'ABORT_ERR' });
 }
 
 function described(value) {
   if (value === undefined || value === null) return String(value);
-  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value === 'function') return `function ${text(value.name)}`;
   if (typeof value === 'object') {
-    const name = value.constructor?.name;
+    const name = nameOf(value);
     return name ? `an instance of ${name}` : inspect(value, { depth: -1 });
   }
   let shown = inspect(value, { colors: false });
@@ -25,4 +37,14 @@ function described(value) {
   return `type ${typeof value} (${shown})`;
 }
 
-module.exports = { fromFailure, wrongType };
+/** The name of its class, if it has one. */
+function nameOf(value) {
+  return text(value.constructor?.name);
+}
+
+/** A class can name itself by anything. */
+function text(name) {
+  return typeof name === 'string' ? name : '';
+}
+
+module.exports = { aborted, coded, fromFailure, nameOf, wrongType };

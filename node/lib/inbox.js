@@ -1,40 +1,69 @@
+const { channel } = require('node:diagnostics_channel');
 const { EventEmitter } = require('node:events');
-const native = require('../native.js');
-const { integer, options } = require('./arguments.js');
-const { fromFailure } = require('./errors.js');
-const { Parcel } = require('./parcel.js');
+const fs = require('node:fs');
+const { inspect } = require('node:util');
+const native = require('./addon.js');
+const { abortSignal, integer, options } = require('./arguments.js');
+const { aborted, fromFailure, nameOf } = require('./errors.js');
+const { received, serve } = require('./parcel.js');
+const { checkServer } = require('./server.js');
+const { setImmediate } = require('./time.js');
 
 /** Parcels that are handed out before the event loop goes on with other things. */
 const AT_ONCE = 64;
 
+const OPTIONS = ['signo', 'thread', 'signal', 'captureRejections'];
+
+const taken = channel('sendfd:parcel');
+
 class Inbox extends EventEmitter {
   #native;
+  #signo;
+  #tid;
   /** Promises of iterators that wait for a parcel. */
   #waiting = [];
   /** After an error nothing is taken until somebody does something about it. */
   #paused = false;
   #roomAgain = () => this.#paused && this.resume();
-  #listenerAdded = (event) => event === 'parcel' && process.nextTick(() => this.resume());
+  /** It is wanted before it counts as a listener, which does no harm: nothing is taken before the next turn. */
+  #listenerAdded = (event) => event === 'parcel' && this.#goOn();
+  #stopListeningToSignal;
 
   constructor(given) {
-    super();
-    const { signal = native.SIGNO, thread = false } = options(given);
-    const opened = native.NativeInbox.open(integer(signal, 'options.signal'), !!thread, () =>
-      this.#readable(),
-    );
+    const known = options(given, OPTIONS);
+    const { signo = native.SIGNO, thread = false, captureRejections } = known;
+    super({ captureRejections });
+    const signal = abortSignal(known.signal);
+    if (signal?.aborted) throw aborted(signal);
+    // By the class itself: who overrides it has not run its own constructor yet.
+    super.on('newListener', this.#listenerAdded);
+    this.#signo = integer(signo, 'options.signo');
+    if (thread) this.#tid = threadId();
+    const opened = native.NativeInbox.open(signo, !!thread, () => this.#readable());
     if (!(opened instanceof native.NativeInbox)) throw fromFailure(opened);
     this.#native = opened;
-    this.signal = signal;
-    this.on('newListener', this.#listenerAdded);
+    if (signal) {
+      const close = () => this.close();
+      signal.addEventListener('abort', close);
+      this.#stopListeningToSignal = () => signal.removeEventListener('abort', close);
+    }
   }
 
   /** All but the one by which the inbox learns that parcels are wanted. */
   removeAllListeners(...events) {
     super.removeAllListeners(...events);
     if (!this.listeners('newListener').includes(this.#listenerAdded)) {
-      this.on('newListener', this.#listenerAdded);
+      super.on('newListener', this.#listenerAdded);
     }
     return this;
+  }
+
+  get signo() {
+    return this.#signo;
+  }
+
+  get tid() {
+    return this.#tid;
   }
 
   get closed() {
@@ -63,12 +92,31 @@ class Inbox extends EventEmitter {
     return this;
   }
 
+  #goOn() {
+    this.#paused = false;
+    this.#native?.want(true);
+  }
+
+  serve(server) {
+    checkServer(server);
+    return this.on('parcel', (parcel) => {
+      try {
+        serve(parcel, server);
+      } catch (error) {
+        parcel.close();
+        if (this.listenerCount('error') > 0) this.emit('error', error);
+        else process.emitWarning(error);
+      }
+    });
+  }
+
   close() {
     if (this.closed) return;
     this.#native.close();
     this.#native = undefined;
+    this.#stopListeningToSignal?.();
     this.#endWaiting(() => true);
-    process.nextTick(() => this.emit('close'));
+    setImmediate(() => this.emit('close'));
   }
 
   [Symbol.asyncIterator]() {
@@ -92,7 +140,7 @@ class Inbox extends EventEmitter {
     if (this.closed) return Promise.resolve({ done: true, value: undefined });
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject, iterator });
-      this.resume();
+      this.#goOn();
     });
   }
 
@@ -114,7 +162,7 @@ class Inbox extends EventEmitter {
       const found = this.#native.recv();
       if (found === null) break;
       if (found instanceof native.NativeParcel) {
-        this.#deliver(new Parcel(found, this.#roomAgain));
+        this.#deliver(received(found, this.#roomAgain));
       } else {
         this.#fail(fromFailure(found));
       }
@@ -122,12 +170,19 @@ class Inbox extends EventEmitter {
   }
 
   #deliver(parcel) {
+    if (taken.hasSubscribers) taken.publish({ inbox: this, parcel });
     const first = this.#waiting.shift();
     if (first) {
       first.resolve({ done: false, value: parcel });
     } else {
       this.emit('parcel', parcel);
     }
+  }
+
+  [inspect.custom](_depth, options) {
+    const { signo, tid, fd, closed } = this;
+    const shown = { signo, ...(tid && { tid }), fd, closed, waiting: this.#waiting.length };
+    return `${nameOf(this) || 'Inbox'} ${inspect(shown, options)}`;
   }
 
   #fail(error) {
@@ -142,8 +197,16 @@ class Inbox extends EventEmitter {
   }
 }
 
+/** What a sender names to reach this thread alone. */
+function threadId() {
+  return Number(fs.readlinkSync('/proc/thread-self').split('/').pop());
+}
+
+// Not the functions themselves: a subclass may have another close().
 if (Symbol.dispose) {
-  Inbox.prototype[Symbol.dispose] = Inbox.prototype.close;
+  Inbox.prototype[Symbol.dispose] = function () {
+    this.close();
+  };
 }
 if (Symbol.asyncDispose) {
   Inbox.prototype[Symbol.asyncDispose] = async function () {

@@ -1,4 +1,4 @@
-const { SIGNO, MAX_FDS, MAX_DATA, VERSION } = require('../native.js');
+const { SIGNO, MAX_FDS, MAX_DATA, VERSION } = require('./addon.js');
 const { Inbox } = require('./inbox.js');
 const { Parcel } = require('./parcel.js');
 const { send, sendAsync } = require('./send.js');

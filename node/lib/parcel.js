@@ -1,7 +1,18 @@
-const cluster = require('node:cluster');
+const dgram = require('node:dgram');
 const fs = require('node:fs');
 const net = require('node:net');
 const { inspect } = require('node:util');
+const { handleOf } = require('./descriptor.js');
+const { coded, nameOf } = require('./errors.js');
+const { listenOn, sourceFrom } = require('./handle.js');
+const { attach, checkIdle, checkServer, socketOptions } = require('./server.js');
+const { NONE, split } = require('./unread.js');
+
+/** Node's own. */
+const BACKLOG = 511;
+
+/** Who shows this may make a parcel. */
+const KEY = Symbol('made by this package');
 
 /** Closes what a forgotten parcel still holds. */
 const forgotten = new FinalizationRegistry(({ native, onClose }) => {
@@ -18,12 +29,14 @@ class Parcel {
   #native;
   #onClose;
   #data;
+  #unread;
 
-  constructor(native, onClose) {
+  constructor(key, native, onClose) {
+    if (key !== KEY) throw coded(TypeError, 'ERR_ILLEGAL_CONSTRUCTOR', 'Illegal constructor');
     this.#native = native;
     this.#onClose = onClose;
     // Taken at once, so that V8 knows how much memory hangs on this object.
-    this.#data = native.takeData();
+    [this.#data, this.#unread] = split(native.takeData());
     forgotten.register(this, { native, onClose }, native);
   }
 
@@ -33,6 +46,10 @@ class Parcel {
 
   get data() {
     return this.#data;
+  }
+
+  get unread() {
+    return this.#unread;
   }
 
   get pid() {
@@ -57,31 +74,66 @@ class Parcel {
   }
 
   socket(options) {
-    return this.#hand((fd) => new net.Socket({ readable: true, writable: true, ...options, fd }));
+    const fd = this.#first();
+    if (this.#native.listens) throw wrongKind(fd, 'a listener: call server() or listen()');
+    const unread = this.#unread;
+    if (unread.length > 0 && options?.onread) {
+      const text = 'The property "options.onread" would not get the bytes that the sender has read';
+      throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', text);
+    }
+    return this.#hand((source) => {
+      const socket = new net.Socket({ readable: true, writable: true, ...options, ...source });
+      if (unread.length > 0) socket.unshift(unread);
+      this.#unread = NONE;
+      return socket;
+    });
   }
 
   server(options, onConnection) {
-    return this.#hand((fd) => {
-      if (cluster.isWorker) {
-        throw new Error('A worker of node:cluster cannot listen on a descriptor of its own');
-      }
-      if (!this.#native.listens) throw notListening(fd);
-      const server = net.createServer(options, onConnection).listen({ fd });
-      // Such as AF_VSOCK, which Node does not know.
-      if (!server._handle) {
-        server.on('error', () => {});
-        throw notListening(fd);
-      }
+    return this.listen(net.createServer(options, onConnection));
+  }
+
+  listen(server, { backlog = BACKLOG } = {}) {
+    checkServer(server);
+    checkIdle(server);
+    const fd = this.#first();
+    if (!this.#native.listens) throw wrongKind(fd, 'no listening stream socket');
+    return this.#hand((source) => {
+      listenOn(server, source, backlog);
       return server;
     });
   }
 
+  connect(server) {
+    checkServer(server);
+    const socket = this.socket(socketOptions(server));
+    attach(server, socket);
+    return socket;
+  }
+
+  datagram(options) {
+    const fd = this.#first();
+    const family = this.#native.family;
+    // Node takes { fd: 0 } for no descriptor, and would bind a port.
+    if (!family || fd === 0) throw wrongKind(fd, 'no UDP socket');
+    const socket = dgram.createSocket({ type: `udp${family}`, ...options });
+    try {
+      socket.bind({ fd, exclusive: true });
+    } catch (error) {
+      const handle = handleOf(socket);
+      if (handle?.fd === fd) this.#keep(fd, handle, () => socket.close());
+      else if (handle) socket.close();
+      throw error;
+    }
+    return this.#handed(socket);
+  }
+
   readStream(options) {
-    return this.#hand((fd) => fs.createReadStream('', { ...options, fd }));
+    return this.#stream(fs.createReadStream, options);
   }
 
   writeStream(options) {
-    return this.#hand((fd) => fs.createWriteStream('', { ...options, fd }));
+    return this.#stream(fs.createWriteStream, options);
   }
 
   close() {
@@ -90,29 +142,83 @@ class Parcel {
     this.#onClose();
   }
 
-  /** Gives the first descriptor to what `make` makes; it stays here if that throws. */
-  #hand(make) {
+  #first() {
     const [fd] = this.#native.fds;
-    if (fd === undefined) throw new Error('This parcel holds no descriptor any more');
-    const owner = make(fd);
+    if (fd === undefined) {
+      throw coded(Error, 'ERR_INVALID_STATE', 'This parcel holds no descriptor any more');
+    }
+    return fd;
+  }
+
+  /** Gives the first descriptor to what `make` makes of it; it stays here if that throws. */
+  #hand(make) {
+    const fd = this.#first();
+    const source = sourceFrom(fd);
+    let owner;
+    try {
+      owner = make(source);
+    } catch (error) {
+      if (source.handle) this.#keep(fd, source.handle, () => source.handle.close());
+      throw error;
+    }
+    return this.#handed(owner);
+  }
+
+  #handed(owner) {
     this.#native.takeFirst();
     owner.once('close', this.#onClose);
     return owner;
   }
 
+  /** Node's handle cannot give a descriptor up, so a duplicate takes its place here. */
+  #keep(fd, handle, close) {
+    if (handle.fd === fd) this.#native.duplicateFirst();
+    else this.#native.takeFirst();
+    close();
+  }
+
+  /** Such a stream has the descriptor only once it has been made: it may throw while it is. */
+  #stream(create, options) {
+    const fd = this.#first();
+    // Called in the next turn if it throws: then never answered, as there is nobody to hear of it.
+    const open = () => {};
+    const stream = create('', { ...options, fd: undefined, fs: { ...fs, ...options?.fs, open } });
+    stream.fd = fd;
+    return this.#handed(stream);
+  }
+
   [inspect.custom](_depth, options) {
-    const { fds, data, pid, uid, gid, signo } = this;
-    return `Parcel ${inspect({ fds, data, pid, uid, gid, signo }, options)}`;
+    const { fds, data, unread, pid, uid, gid, signo } = this;
+    const shown = { fds, data, ...(unread.length > 0 && { unread }), pid, uid, gid, signo };
+    return `${nameOf(this) || 'Parcel'} ${inspect(shown, options)}`;
+  }
+
+  /** Gives a server all that is in a parcel: listeners, connections. */
+  static serve(parcel, server) {
+    while (parcel.#native.fds.length > 0) {
+      if (parcel.#native.listens) parcel.listen(server);
+      else parcel.connect(server);
+    }
   }
 }
 
-function notListening(fd) {
-  const error = new TypeError(`Descriptor ${fd} is no listening stream socket`);
-  return Object.assign(error, { code: 'ERR_INVALID_FD_TYPE' });
+function wrongKind(fd, what) {
+  return coded(TypeError, 'ERR_INVALID_FD_TYPE', `Descriptor ${fd} is ${what}`);
 }
 
+// Not the function itself: a subclass may have another close().
 if (Symbol.dispose) {
-  Parcel.prototype[Symbol.dispose] = Parcel.prototype.close;
+  Parcel.prototype[Symbol.dispose] = function () {
+    this.close();
+  };
 }
 
-module.exports = { Parcel };
+const { serve } = Parcel;
+delete Parcel.serve;
+
+/** The parcel that came. */
+function received(native, onClose) {
+  return new Parcel(KEY, native, onClose);
+}
+
+module.exports = { Parcel, received, serve };

@@ -1,96 +1,84 @@
-const native = require('../native.js');
-const { bytes, descriptors, integer, milliseconds, options } = require('./arguments.js');
-const { fromFailure } = require('./errors.js');
+const { channel } = require('node:diagnostics_channel');
+const native = require('./addon.js');
+const { abortSignal, bytes, integer, milliseconds, options } = require('./arguments.js');
+const { descriptors } = require('./descriptor.js');
+const { aborted, fromFailure } = require('./errors.js');
+const { Turns } = require('./turns.js');
+const { join } = require('./unread.js');
 
-/** How long to wait where the kernel has nothing that could be waited for: a full accept queue. */
-const RETRY_MS = 10;
+const OPTIONS = ['data', 'unread', 'signo'];
+const ASYNC_OPTIONS = [...OPTIONS, 'timeout', 'signal'];
 
-/**
- * A full queue is looked at anew after this time, for it may never have room again and say nothing:
- * where the receiver has died, and a child that came from a raw clone holds its sockets open.
- */
-const RECHECK_MS = 1000;
+const sent = channel('sendfd:send');
 
-function parcel(pid, fd, given) {
-  const { data, signal = native.SIGNO } = options(given);
-  return [integer(pid, 'pid'), integer(signal, 'options.signal'), descriptors(fd), bytes(data)];
+function content({ data, unread }) {
+  const own = bytes(data, 'options.data');
+  const more = bytes(unread, 'options.unread');
+  return more?.length > 0 ? join(own, more) : own;
+}
+
+/** One parcel and to whom it goes, with all arguments checked. */
+class Outgoing {
+  constructor(pid, fd, given) {
+    this.pid = integer(pid, 'pid');
+    this.signo = integer(given.signo ?? native.SIGNO, 'options.signo');
+    this.fds = descriptors(fd);
+    this.data = content(given);
+  }
+
+  /** The failure, if it could not be sent now. */
+  send() {
+    const { pid, signo, fds, data } = this;
+    const failure = native.send(pid, signo, fds, data);
+    if (!failure && sent.hasSubscribers) sent.publish({ to: pid, signo, fds, data });
+    return failure;
+  }
+
+  timedOut(timeout) {
+    const { pid, signo, fds, data } = this;
+    const what = `[${fds.length} fds], [${data?.length ?? 0} bytes]`;
+    const call = `sendfds(${pid}, ${signo}, ${what}, ${timeout}ms)`;
+    const message = `ETIMEDOUT: ${call} = -ETIMEDOUT (its queue stayed full)`;
+    return fromFailure({ errno: -110, code: 'ETIMEDOUT', syscall: 'sendfds', message });
+  }
 }
 
 function send(pid, fd, given) {
-  const failure = native.send(...parcel(pid, fd, given));
+  const failure = new Outgoing(pid, fd, options(given, OPTIONS)).send();
   if (failure) throw fromFailure(failure);
 }
 
-/** For each recipient: settles when all have left, or given up, who wait for it. */
+/** For each recipient whose queue is full: the calls that wait for it. */
 const waiting = new Map();
 
-function sendAsync(pid, fd, given) {
-  let args;
-  let timeout;
-  try {
-    args = parcel(pid, fd, given);
-    timeout = milliseconds(options(given).timeout);
-  } catch (error) {
-    return Promise.reject(error);
-  }
-  const key = `${args[0]}/${args[1]}`;
-  const before = waiting.get(key);
-  if (!before) {
-    const failure = native.send(...args);
-    if (!failure) return Promise.resolve();
-    if (failure.code !== 'EAGAIN') return Promise.reject(fromFailure(failure));
-  }
-  // The caller may do with the bytes what it likes.
-  args[3] = args[3]?.slice();
-  const sent = sendInTurn(before, args, timeout);
-  const all = Promise.allSettled([before, sent]);
-  waiting.set(key, all);
-  all.then(() => waiting.get(key) === all && waiting.delete(key));
-  return sent;
-}
-
-async function sendInTurn(before, args, timeout) {
-  const deadline = performance.now() + timeout;
-  if (before && !(await settlesWithin(timeout, before))) throw timedOut(args, timeout);
-  for (;;) {
-    const failure = native.send(...args);
+async function sendAsync(pid, fd, given) {
+  const known = options(given, ASYNC_OPTIONS);
+  const outgoing = new Outgoing(pid, fd, known);
+  const timeout = milliseconds(known.timeout);
+  const signal = abortSignal(known.signal);
+  if (signal?.aborted) throw aborted(signal);
+  const key = `${pid}/${outgoing.signo}`;
+  let turns = waiting.get(key);
+  if (!turns) {
+    const failure = outgoing.send();
     if (!failure) return;
     if (failure.code !== 'EAGAIN') throw fromFailure(failure);
-    const left = deadline - performance.now();
-    if (left <= 0) throw timedOut(args, timeout);
-    await room(args[0], args[1], left);
   }
+  // The caller may do with the bytes what it likes.
+  outgoing.data = outgoing.data?.slice();
+  turns ??= new Turns(
+    (onRoom) => watchRoom(outgoing, onRoom),
+    () => waiting.delete(key),
+  );
+  waiting.set(key, turns);
+  const timedOut = () => outgoing.timedOut(timeout);
+  await turns.wait(() => outgoing.send(), { timeout, signal }, timedOut);
 }
 
-function settlesWithin(timeout, promise) {
-  return new Promise((resolve) => {
-    const timer = timeout < Infinity && setTimeout(resolve, timeout, false);
-    promise.then(() => {
-      clearTimeout(timer);
-      resolve(true);
-    });
-  });
-}
-
-/** Resolves when a full queue may have room, or after `left` milliseconds. */
-function room(pid, signal, left) {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      if (watched) found.close();
-      resolve();
-    };
-    const found = native.Room.wait(pid, signal, done);
-    // Any other failure than EAGAIN shows at the next attempt, or passes.
-    const watched = found instanceof native.Room;
-    const timer = setTimeout(done, Math.min(left, watched ? RECHECK_MS : RETRY_MS));
-  });
-}
-
-function timedOut([pid, signal, { length: fds }, { length: size } = []], timeout) {
-  const call = `sendfds(${pid}, ${signal}, [${fds} fds], [${size} bytes], ${timeout}ms)`;
-  const message = `ETIMEDOUT: ${call} = -ETIMEDOUT (its queue stayed full)`;
-  return fromFailure({ errno: -110, code: 'ETIMEDOUT', syscall: 'sendfds', message });
+/** Any other failure than EAGAIN shows at the next attempt, or passes. */
+function watchRoom({ pid, signo }, onRoom) {
+  const found = native.Room.wait(pid, signo, onRoom);
+  return found instanceof native.Room ? found : undefined;
 }
 
 module.exports = { send, sendAsync };

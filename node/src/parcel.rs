@@ -2,6 +2,7 @@
 
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
+use rustix::net::{AddressFamily, sockopt::socket_domain};
 use sendfd_core::{Info, Parcel};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
@@ -63,6 +64,29 @@ impl NativeParcel {
     #[napi(catch_unwind)]
     pub fn take_first(&mut self) -> Option<i32> {
         (!self.fds.is_empty()).then(|| self.fds.remove(0).into_raw_fd())
+    }
+
+    /// Keeps a duplicate of the first one, whose number belongs to somebody else by now. False: there
+    /// is no room for one.
+    #[napi(catch_unwind)]
+    pub fn duplicate_first(&mut self) -> bool {
+        let Some(first) = self.fds.first_mut() else { return false };
+        if let Ok(duplicate) = first.try_clone() {
+            let _ = std::mem::replace(first, duplicate).into_raw_fd();
+            return true;
+        }
+        self.take_first();
+        false
+    }
+
+    /// 4 or 6 where the first one is a socket of IP.
+    #[napi(getter, catch_unwind)]
+    pub fn family(&self) -> Option<u32> {
+        match socket_domain(self.fds.first()?).ok()? {
+            AddressFamily::INET => Some(4),
+            AddressFamily::INET6 => Some(6),
+            _ => None,
+        }
     }
 
     /// Whether the first one is a socket that listens.

@@ -67,13 +67,13 @@ test('children neither inherit an inbox nor take its mail', LIMIT, async () => {
 test('a worker that is ended with a parcel in its hands leaks nothing', LIMIT, async () => {
   const worker = new Worker(
     `const { parentPort } = require('node:worker_threads');
-    new (require(${JSON.stringify(ROOT)}).Inbox)({ signal: 54 })
+    new (require(${JSON.stringify(ROOT)}).Inbox)({ signo: 54 })
       .on('parcel', (parcel) => { globalThis.kept = parcel; parentPort.postMessage(parcel.fds); });
     parentPort.postMessage('open');`,
     { eval: true },
   );
   await once(worker, 'message');
-  send(process.pid, [0, 1, 2], { signal: 54 });
+  send(process.pid, [0, 1, 2], { signo: 54 });
   const [fds] = await once(worker, 'message');
   assert.equal(fds.length, 3);
   for (const fd of fds) fs.fstatSync(fd);
@@ -86,22 +86,22 @@ test('workers have inboxes of their own, and may be ended at any time', LIMIT, a
   const script = `
     const { parentPort, workerData } = require('node:worker_threads');
     const { Inbox } = require(${JSON.stringify(ROOT)});
-    const inbox = new Inbox({ signal: workerData });
+    const inbox = new Inbox({ signo: workerData });
     inbox.on('parcel', (parcel) => { parentPort.postMessage(String(parcel.data)); parcel.close(); });
     parentPort.postMessage('open');`;
   for (let round = 0; round < 20; round++) {
-    const workers = [51, 52, 53].map((signal) => {
-      const worker = new Worker(script, { eval: true, workerData: signal });
-      return { signal, worker, messages: on(worker, 'message') };
+    const workers = [51, 52, 53].map((signo) => {
+      const worker = new Worker(script, { eval: true, workerData: signo });
+      return { signo, worker, messages: on(worker, 'message') };
     });
-    for (const { signal, messages } of workers) {
+    for (const { signo, messages } of workers) {
       assert.deepEqual((await messages.next()).value, ['open']);
-      send(process.pid, 0, { signal, data: `to ${signal}` });
-      assert.deepEqual((await messages.next()).value, [`to ${signal}`]);
+      send(process.pid, 0, { signo, data: `to ${signo}` });
+      assert.deepEqual((await messages.next()).value, [`to ${signo}`]);
     }
     await Promise.all(workers.map(({ worker }) => worker.terminate()));
-    for (const { signal } of workers) {
-      assert.throws(() => send(process.pid, 0, { signal }), { code: 'ECONNREFUSED' });
+    for (const { signo } of workers) {
+      assert.throws(() => send(process.pid, 0, { signo }), { code: 'ECONNREFUSED' });
     }
   }
   // Fewer if connections of earlier tests, whose receivers are gone, were dropped meanwhile.
@@ -111,16 +111,16 @@ test('workers have inboxes of their own, and may be ended at any time', LIMIT, a
 test('workers that are ended at random, in the middle of everything', LIMIT, async () => {
   const before = countFds();
   const script = `
-    const { parentPort, workerData: signal } = require('node:worker_threads');
+    const { parentPort, workerData: signo } = require('node:worker_threads');
     const { Inbox, sendAsync } = require(${JSON.stringify(ROOT)});
     const take = async (inbox) => { for await (const parcel of inbox) if (Math.random() < 0.9) parcel.close(); };
-    const inbox = new Inbox({ signal });
+    const inbox = new Inbox({ signo });
     take(inbox);
     take(inbox);
-    const flood = async () => { for (;;) await sendAsync(process.pid, [0, 1, 2], { signal, data: 'x' }); };
+    const flood = async () => { for (;;) await sendAsync(process.pid, [0, 1, 2], { signo, data: 'x' }); };
     // Nobody takes this: it fills, and a call waits for room.
-    const full = new Inbox({ signal: signal + 4 });
-    (async () => { for (;;) await sendAsync(process.pid, 0, { signal: signal + 4 }); })();
+    const full = new Inbox({ signo: signo + 4 });
+    (async () => { for (;;) await sendAsync(process.pid, 0, { signo: signo + 4 }); })();
     setInterval(flood, 1);
     setInterval(() => { full.unref(); full.ref(); }, 1);
     parentPort.postMessage('open');`;
@@ -131,8 +131,8 @@ test('workers that are ended at random, in the middle of everything', LIMIT, asy
     await Promise.all(workers.map((worker) => once(worker, 'message')));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 30));
     await Promise.all(workers.map((worker) => worker.terminate()));
-    for (const signal of [51, 52, 55, 56]) {
-      assert.throws(() => send(process.pid, 0, { signal }), { code: 'ECONNREFUSED' });
+    for (const signo of [51, 52, 55, 56]) {
+      assert.throws(() => send(process.pid, 0, { signo }), { code: 'ECONNREFUSED' });
     }
   }
   assert.ok(countFds() <= before, `${before} descriptors, then ${countFds()}`);

@@ -6,7 +6,7 @@ import sendfd, { Inbox, SIGNO, send } from 'sendfd';
 
 test('import gives the same as require', async () => {
   assert.equal(createRequire(import.meta.url)('sendfd'), sendfd);
-  const inbox = new Inbox({ signal: SIGNO });
+  const inbox = new Inbox({ signo: SIGNO });
   send(process.pid, 0);
   for await (const parcel of inbox) {
     parcel.close();

@@ -55,8 +55,8 @@ test('as it is published: installed without a compiler', { ...LIMIT, skip }, () 
     for (const name of ['LICENSE-APACHE', 'LICENSE-MIT']) {
       assert.ok(fs.existsSync(path.join(app, 'node_modules/sendfd', name)), name);
     }
-    const use = 'sendfd.send(process.pid, 0, { signal: 51 });';
-    const open = 'new sendfd.Inbox({ signal: 51 }).once("parcel", function (it) {';
+    const use = 'sendfd.send(process.pid, 0, { signo: 51 });';
+    const open = 'new sendfd.Inbox({ signo: 51 }).once("parcel", function (it) {';
     const show = 'console.log(it.pid); it.close(); this.close(); });';
     for (const [name, load] of [
       ['app.cjs', "const sendfd = require('sendfd');"],

@@ -35,8 +35,8 @@ test('take: the descriptors become the caller’s', async () => {
   fs.closeSync(file);
   assert.throws(() => parcel.socket(), /no descriptor any more/);
   // The link to a closed inbox is dropped at the next first contact.
-  const inbox = new Inbox({ signal: 55 });
-  send(process.pid, 0, { signal: 55 });
+  const inbox = new Inbox({ signo: 55 });
+  send(process.pid, 0, { signo: 55 });
   inbox.close();
   assert.ok(countFds() <= before + 1);
 });
@@ -189,7 +189,7 @@ test('options that Node refuses leave the descriptor in the parcel', async () =>
   fs.closeSync(file);
 });
 
-test('a worker of node:cluster', LIMIT, () => {
+test('a worker of node:cluster listens, and serves what it is given', LIMIT, () => {
   const said = execFileSync(process.execPath, [path.join(__dirname, 'cluster.js')], LIMIT);
-  assert.match(String(said), /^1 A worker of node:cluster cannot listen/);
+  assert.equal(String(said), 'worker 1\n'.repeat(3));
 });

@@ -8,7 +8,7 @@ const { Inbox, sendAsync } = require('../../node');
 
 const countFds = () => fs.readdirSync('/proc/self/fd').length;
 
-async function send(pid, signal, nfds, length, count) {
+async function send(pid, signo, nfds, length, count) {
   const fds = Array.from({ length: nfds }, (_, index) => {
     const file = path.join(os.tmpdir(), `sendfd-matrix.${process.pid}.${index}`);
     fs.writeFileSync(file, `${index}-of-${process.pid}`);
@@ -19,7 +19,7 @@ async function send(pid, signal, nfds, length, count) {
   const data = Buffer.from(Array.from({ length }, (_, i) => i % 256));
   for (let index = 0; index < count; index++) {
     data.write(String(index).padStart(8, '0').slice(0, length));
-    await sendAsync(pid, fds, { data, signal, timeout: 20_000 });
+    await sendAsync(pid, fds, { data, signo, timeout: 20_000 });
   }
   console.log('sent', process.pid);
 }
@@ -34,12 +34,12 @@ function describe(parcel) {
   return [pid, uid, gid, signo, `-${data.toString('hex')}`, ...texts].join(' ');
 }
 
-async function receive(signal) {
+async function receive(signo) {
   void process.stdout; // has a descriptor of its own from its first use
   const before = countFds();
   // process.stdin would leave a descriptor of its own when it ends.
   const input = fs.createReadStream('', { fd: 0, autoClose: false });
-  const inbox = new Inbox({ signal });
+  const inbox = new Inbox({ signo });
   const parcels = inbox[Symbol.asyncIterator]();
   console.log('open', process.pid);
   for await (const line of createInterface({ input })) {

@@ -23,6 +23,16 @@ impl Deadline {
         }
     }
 
+    /// The same, or `part` from now, whichever is sooner.
+    pub(crate) fn at_most(self, part: Duration) -> Deadline {
+        let part = Deadline::after(Some(part));
+        match (self, part) {
+            (Deadline::At(end), Deadline::At(sooner)) if sooner < end => part,
+            (Deadline::Never, _) => part,
+            (Deadline::Now | Deadline::At(_), _) => self,
+        }
+    }
+
     /// What is left; `None` if that has no end.
     pub(crate) fn left(self) -> Option<Duration> {
         match self {
@@ -73,5 +83,15 @@ mod tests {
         assert!(Deadline::after(Some(Duration::from_micros(900))).left_ms() <= 1);
         assert_eq!(Deadline::after(Some(Duration::MAX)).left_ms(), -1);
         assert_eq!(Deadline::after(Some(Duration::from_secs(1 << 40))).left_ms(), i32::MAX);
+    }
+
+    #[test]
+    fn a_part_is_never_longer_than_the_whole() {
+        let part = Duration::from_secs(10);
+        let left = |deadline: Deadline| deadline.at_most(part).left();
+        assert_eq!(left(Deadline::Now), Some(Duration::ZERO));
+        assert!(left(Deadline::Never).is_some_and(|left| left <= part && left > part / 2));
+        assert!(left(Deadline::after(Some(part * 2))).is_some_and(|left| left <= part));
+        assert!(left(Deadline::after(Some(part / 2))).is_some_and(|left| left <= part / 2));
     }
 }

@@ -12,12 +12,16 @@ use crate::sys::unread::Connection;
 use crate::sys::{Errno, Result, clock, pidfd};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// After this long without a send, the next one makes sure first that the receiver still lives.
 ///
 /// KERNEL: a child of the receiver that came from a raw `clone` holds its sockets open until it
 /// calls the library or ends; messages to a dead receiver would go nowhere without an error.
 const IDLE_MS: u64 = 100;
+
+/// So long a sender waits for one of whose end it is not told, before it looks whether that still lives.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A connected socket whose other end has been proven to be the inbox of the task that was meant.
 #[derive(Debug)]
@@ -74,7 +78,8 @@ impl Link {
         let socket = Connection::new(socket);
         loop {
             if blocking == Blocking::Yes {
-                socket::set_send_timeout(socket.as_fd(), deadline.left())?;
+                let part = deadline.at_most(LOOK_AGAIN);
+                socket::set_send_timeout(socket.as_fd(), part.left())?;
             }
             match socket::connect(socket.as_fd(), name) {
                 Ok(()) => break,
@@ -82,6 +87,8 @@ impl Link {
                 Err(Errno(libc::EAGAIN)) if deadline.has_passed() => {
                     return Err(Errno(deadline.errno()));
                 }
+                // Whoever listens there need not be the one that is meant, and may stay when that is gone.
+                Err(Errno(libc::EAGAIN)) if !to.is_alive() => return Err(Errno(libc::ESRCH)),
                 // The kernel's clock is a tick coarser than ours.
                 Err(Errno(libc::EAGAIN)) => {}
                 Err(errno) => return Err(errno),
@@ -149,13 +156,15 @@ impl Link {
         gone
     }
 
-    /// Waits until a full inbox has room, its end has come, or the deadline has.
+    /// Waits until a full inbox has room, its end has come, or the deadline has; or for a moment, after
+    /// which the caller makes sure that the receiver lives.
     pub(crate) fn wait_for_room(&self, deadline: Deadline) -> Result<()> {
         let left = deadline.left_ms();
         let awaited = (self.as_fd(), Awaited::Writable);
         match socket::peer_pidfd(self.as_fd()) {
             Ok(peer) => poll([awaited, (peer.as_fd(), Awaited::Readable)], left).map(drop),
-            Err(_) => poll([awaited], left).map(drop),
+            // There is nothing that would tell of its end.
+            Err(_) => poll([awaited], deadline.at_most(LOOK_AGAIN).left_ms()).map(drop),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What goes out, and how it is put on a socket as one message.
 
-use crate::sys::{self, Errno, fd, message};
-use crate::wire::{Header, MAX_DATA, MAX_FDS};
+use crate::sys::{self, Errno, fd, message, socket};
+use crate::wire::{Header, LARGEST, MAX_DATA, MAX_FDS};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -99,9 +99,16 @@ impl<'a> Message<'a> {
         let header = self.header.encode();
         let mut parts = [IoSlice::new(&header), IoSlice::new(self.data)];
         let parts = if self.data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
+        let mut grown = false;
         loop {
             match message::send(socket, parts, self.fds) {
                 Err(Errno(libc::EINTR)) => {}
+                // It is within our limits, so it is the socket's that is too low: it was made with
+                // `net.core.wmem_default`.
+                Err(Errno(libc::EMSGSIZE)) if !grown => {
+                    socket::make_room_to_send(socket, LARGEST)?;
+                    grown = true;
+                }
                 sent => return sent.map(drop),
             }
         }

@@ -8,6 +8,10 @@ pub const MAX_DATA: usize = 65536;
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 16;
+
+/// Bytes of the largest message.
+pub(crate) const LARGEST: usize = HEADER + MAX_DATA;
+
 const MAGIC: [u8; 4] = *b"sndf";
 const VERSION: u16 = 1;
 

@@ -182,3 +182,53 @@ TEST_NEEDS(a_pidfd_names_one_process_for_ever, ROOT | PIDFD | PID_NAMESPACE | NE
 	}
 	CHECK(exited_well(pid));
 }
+
+/* --- files that the receiver has locked ------------------------------------------------------------------ */
+static void sends_two_of_one_file(void *arg)
+{
+	int fd = open(arg, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK_OK(sendfds(target, S, (int[]){fd, fd}, 2, NULL, 0, NULL));
+}
+
+static void looks_for_a_lock(void *arg)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = open(arg, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0);
+	parent_tell(lock.l_type != F_UNLCK);
+}
+
+static bool still_locked(char *path)
+{
+	struct child other = fork_child(looks_for_a_lock, path);
+	bool locked = child_hear(&other);
+	child_join(&other);
+	return locked;
+}
+
+static bool lock_survives_a_refused_parcel(int command)
+{
+	char path[] = "/tmp/sendfd-lock-XXXXXX";
+	int file = mkstemp(path);
+	CHECK(file >= 0);
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	target = getpid();
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	CHECK(fcntl(file, command, &lock) == 0 && still_locked(path));
+	struct child sender = fork_child(sends_two_of_one_file, path);
+	child_join(&sender);
+	CHECK(still_locked(path));
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+	bool survives = still_locked(path);
+	sendfd_inbox_close(inbox);
+	CHECK(unlink(path) == 0 && close(file) == 0);
+	return survives;
+}
+
+/* POSIX: whoever closes any descriptor of a file loses all record locks that its process has on the file. */
+TEST(a_refused_parcel_may_cost_record_locks)
+{
+	CHECK(!lock_survives_a_refused_parcel(F_SETLK));
+	CHECK(lock_survives_a_refused_parcel(F_OFD_SETLK));
+}

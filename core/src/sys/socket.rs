@@ -167,6 +167,15 @@ pub(crate) fn pass_no_credentials(socket: BorrowedFd<'_>) -> Result<()> {
     set_option::<c_int>(socket, libc::SO_PASSCRED, &0)
 }
 
+/// `SO_SNDBUF`: makes room for a message of so many bytes, as far as `net.core.wmem_max` allows.
+///
+/// KERNEL: a message has to be 32 bytes shorter than the buffer, whose size is twice the number that is
+/// set.
+pub(crate) fn make_room_to_send(socket: BorrowedFd<'_>, bytes: usize) -> Result<()> {
+    let half = c_int::try_from((bytes + 32).div_ceil(2)).map_err(|_| Errno(libc::EINVAL))?;
+    set_option::<c_int>(socket, libc::SO_SNDBUF, &half)
+}
+
 /// `SO_SNDTIMEO`: how long `connect` may wait for a place in the queue; `None`: for ever.
 ///
 /// KERNEL: `connect` to a full queue gives EAGAIN and nothing to poll; this is the only way to wait.

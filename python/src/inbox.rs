@@ -3,7 +3,7 @@
 use crate::arguments::{Signo, Timeout};
 use crate::errors::os_error;
 use crate::parcel::Parcel;
-use crate::wait::wait;
+use crate::wait::{Ready, wait};
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use sendfd_core::Options;
@@ -72,7 +72,8 @@ impl Mailbox {
     #[pyo3(signature = (timeout = Timeout::NEVER), text_signature = "($self, timeout=None)")]
     fn recv(&self, py: Python<'_>, timeout: Timeout) -> PyResult<Parcel> {
         let mailbox = self.held()?;
-        let taken = wait(py, timeout, |left| mailbox.recv(left));
+        let taken =
+            wait(py, timeout, || mailbox.fileno().map(Ready::Readable), |left| mailbox.recv(left));
         if self.closed() {
             release(py, mailbox);
         }

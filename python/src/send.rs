@@ -1,10 +1,10 @@
 //! Sending.
 
 use crate::arguments::{Data, Descriptor, Pid, Signo, Timeout};
-use crate::wait::wait;
+use crate::wait::{Ready, wait};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sendfd_core::Outgoing;
+use sendfd_core::{Outgoing, room};
 use std::os::fd::RawFd;
 
 /// Queues descriptors, as one parcel, to the process or thread with the id `pid`.
@@ -45,7 +45,10 @@ pub(crate) fn send(
         all = first.into_iter().map(Ok).chain(more).collect::<PyResult<_>>()?;
         &all[..]
     };
-    wait(py, timeout, |left| {
-        Outgoing::from_raw(fds).data(data).timeout(left).interruptible().send(task, signal)
-    })
+    wait(
+        py,
+        timeout,
+        || room(task, signal).map(Ready::Writable),
+        |left| Outgoing::from_raw(fds).data(data).timeout(left).interruptible().send(task, signal),
+    )
 }

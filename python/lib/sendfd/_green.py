@@ -1,0 +1,94 @@
+"""Waiting in a thread that gevent or eventlet runs, so that other greenlets run meanwhile.
+
+Called where a wait begins and one of the two has been imported. All give False where neither runs
+the calling thread: then there is nobody else to run.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    # Waits for the descriptor to be ready, to read or (True) to write, for so many seconds.
+    Wait = Callable[[int, bool, "float | None"], None]
+
+# Those that wait to read from one descriptor, in one hub: whose turn it is, and how many they are.
+_turns: dict[tuple[Any, int], list[Any]] = {}
+
+
+def readable(fd: int, timeout: float | None) -> bool:
+    """One after the other, for what comes is for one alone."""
+    hub, wait, semaphore = _running()
+    if hub is None:
+        return False
+    key = (hub, fd)
+    turn = _turns.setdefault(key, [semaphore(), 0])
+    turn[1] += 1
+    try:
+        if turn[0].acquire(timeout=timeout):
+            try:
+                wait(fd, False, timeout)
+            finally:
+                turn[0].release()
+    finally:
+        turn[1] -= 1
+        if turn[1] == 0:
+            del _turns[key]
+    return True
+
+
+def writable(fd: int, timeout: float | None) -> bool:
+    hub, wait, _ = _running()
+    if hub is None:
+        return False
+    wait(fd, True, timeout)
+    return True
+
+
+def _running() -> tuple[Any, Wait, Callable[[], Any]] | tuple[None, Any, Any]:
+    """The hub of this thread, and how to wait in it."""
+    gevent = sys.modules.get("gevent._hub_local")
+    if gevent:
+        hub = gevent.get_hub_if_exists()
+        if _can_wait_in(hub):
+            from gevent.lock import BoundedSemaphore
+
+            return hub, _wait_in_gevent, BoundedSemaphore
+    eventlet = sys.modules.get("eventlet.hubs")
+    if eventlet:
+        hub = getattr(eventlet._threadlocal, "hub", None)
+        if hub and _can_wait_in(hub.greenlet):
+            from eventlet.semaphore import BoundedSemaphore
+
+            return hub, _wait_in_eventlet, BoundedSemaphore
+    return None, None, None
+
+
+def _can_wait_in(hub: Any) -> bool:
+    from greenlet import getcurrent
+
+    return hub is not None and hub is not getcurrent()
+
+
+def _wait_in_gevent(fd: int, write: bool, timeout: float | None) -> None:
+    import gevent
+
+    hub = gevent.get_hub()
+    watcher = hub.loop.io(fd, 2 if write else 1)
+    try:
+        with gevent.Timeout(timeout, False):
+            hub.wait(watcher)
+    finally:
+        watcher.close()
+
+
+def _wait_in_eventlet(fd: int, write: bool, timeout: float | None) -> None:
+    from eventlet import Timeout
+    from eventlet.hubs import trampoline
+
+    with Timeout(timeout, False):
+        trampoline(fd, read=not write, write=write)

@@ -1,6 +1,8 @@
 /* Hostile acts in numbers: what each can cost the receiver in descriptors, memory and system calls. */
 #include "harness.h"
 
+#include <sched.h>
+
 #define CROWD 100
 #define CALLS_PER_ACT 20
 #define BYTES_PER_ACT 2048
@@ -217,8 +219,12 @@ static void opens_idle_links(void *arg)
 {
 	(void)arg;
 	set_limit(RLIMIT_NOFILE, IDLE + 200);
-	for (int i = 0; i < IDLE; i++)
-		idles();
+	for (int i = 0; i < IDLE; i++) {
+		int link;
+		while ((link = raw_connect(name)) == -EAGAIN)
+			sched_yield(); /* as many as may wait at once */
+		held(link);
+	}
 	parent_tell(0);
 	parent_hear();
 }
@@ -235,6 +241,8 @@ static void behind_idle_links(unsigned flags)
 	inbox_name(target, S, name, sizeof name);
 	int fds = count_fds();
 	struct child crowd = fork_child(opens_idle_links, NULL);
+	while (!readable(crowd.from))
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN);
 	child_hear(&crowd);
 	for (int i = 0; i < 20; i++) {
 		struct child sender = fork_child(honest, NULL);

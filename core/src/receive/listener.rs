@@ -8,7 +8,7 @@ use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
 use crate::sys::socket::{self, Blocking};
 use crate::sys::unread::Unread;
-use crate::sys::{Errno, Result, epoll};
+use crate::sys::{Errno, Result, epoll, signal};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
@@ -17,11 +17,30 @@ pub(crate) struct Listener {
     epoll: Arc<PrivateFd>,
     /// None once the inbox is closed.
     bound: Option<Bound>,
+    /// How many connections may wait to be accepted, but for one.
+    backlog: i32,
     pub(crate) reserve: Reserve,
     /// Accepted, but the kernel has not told yet whose it is.
     unidentified: Option<PrivateFd>,
     /// Our users when no connection was left to accept.
     former: Uids,
+}
+
+/// Connections that may wait to be accepted where they queue no signals.
+const MOST: i32 = 4096;
+/// And where they do, also with the lowest limit of signals.
+const LEAST: i32 = 16;
+/// They take no more than this part of the signals that may be queued to the user's processes.
+const SHARE: u64 = 64;
+
+/// KERNEL: every connection queues a signal that counts against the receiver's user, whoever makes it,
+/// also one that is closed at once. Nobody is to use up the user's signal queue with that, without which
+/// its processes get no timers.
+fn backlog(signals: bool) -> i32 {
+    if !signals {
+        return MOST;
+    }
+    i32::try_from(signal::queue_limit() / SHARE).map_or(MOST, |share| share.clamp(LEAST, MOST))
 }
 
 impl Listener {
@@ -41,9 +60,10 @@ impl Listener {
         }
         epoll::add(epoll.as_fd(), listener.as_fd())?;
         let reserve = Reserve::open(Arc::clone(epoll))?;
-        socket::listen(listener.as_fd())?;
+        let backlog = backlog(notifier.is_some());
+        socket::listen(listener.as_fd(), backlog)?;
         let (epoll, former) = (Arc::clone(epoll), ids::uids());
-        Ok(Listener { epoll, bound: Some(bound), reserve, unidentified: None, former })
+        Ok(Listener { epoll, bound: Some(bound), backlog, reserve, unidentified: None, former })
     }
 
     pub(crate) fn socket(&self) -> Option<&PrivateFd> {
@@ -65,7 +85,7 @@ impl Listener {
         if let Some(listener) = self.socket().filter(|_| us != self.former) {
             // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
             // former one.
-            let _ = socket::listen(listener.as_fd());
+            let _ = socket::listen(listener.as_fd(), self.backlog);
         }
         us
     }

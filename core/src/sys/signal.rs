@@ -36,6 +36,17 @@ impl SignalInfo {
     }
 }
 
+/// `RLIMIT_SIGPENDING`: how many signals may be queued to all processes of this user together.
+pub(crate) fn queue_limit() -> u64 {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the pointer is to a struct that the call fills.
+    if unsafe { libc::getrlimit(libc::RLIMIT_SIGPENDING, limit.as_mut_ptr()) } != 0 {
+        return 0;
+    }
+    // SAFETY: filled by the successful call above.
+    unsafe { limit.assume_init() }.rlim_cur
+}
+
 /// Signals to be dequeued; made once, for it takes a library call for each.
 #[derive(Clone, Copy)]
 pub(crate) struct Set(libc::sigset_t);

@@ -58,13 +58,11 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
 }
 
-/// Connections that may wait to be accepted; `SOMAXCONN` differs between C libraries.
-const BACKLOG: c_int = 4096;
-
-/// `listen`.
-pub(crate) fn listen(socket: BorrowedFd<'_>) -> Result<()> {
+/// `listen`. KERNEL: one connection more than `backlog` may wait to be accepted, and no more than
+/// `net.core.somaxconn` says.
+pub(crate) fn listen(socket: BorrowedFd<'_>, backlog: c_int) -> Result<()> {
     // SAFETY: takes no pointers.
-    check(unsafe { libc::listen(socket.as_raw_fd(), BACKLOG) }).map(drop)
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).map(drop)
 }
 
 /// `accept4`, non-blocking.

@@ -1,0 +1,132 @@
+/* Floods of connections: what they can take of the receiver's signal queue. */
+#include "harness.h"
+
+#define INBOXES 24
+#define LIMIT 6400
+#define SHARE (LIMIT / 64 + 1) /* of the signal queue, for the connections that wait at one inbox */
+
+static pid_t target;
+static char names[INBOXES][64];
+static uid_t user;
+static int inboxes;
+static sendfd_inbox *opened[INBOXES];
+
+static int number_of(int i) { return SIGRTMIN + 2 + i; }
+
+static long queued_signals(void)
+{
+	long queued;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+	CHECK(file);
+	do
+		CHECK(fgets(line, sizeof line, file));
+	while (sscanf(line, "SigQ: %ld/", &queued) != 1);
+	fclose(file);
+	return queued;
+}
+
+static void a_timer_can_be_made(void)
+{
+	timer_t timer;
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, "%ld signals are queued", queued_signals());
+	CHECK(timer_delete(timer) == 0);
+}
+
+/* --- a stranger's connections, and the signals that they queue ----------------------------------------- */
+static void fills_all(void *arg)
+{
+	(void)arg;
+	become(user + 1000000);
+	for (int i = 0; i < inboxes; i++) {
+		int link, count = 0;
+		while ((link = raw_connect(names[i])) >= 0) {
+			close(link);
+			CHECK(++count < 10000);
+		}
+		CHECK_EQ(link, -EAGAIN);
+	}
+}
+
+static void (*receives)(void);
+
+static void receiver(void *arg)
+{
+	(void)arg;
+	become(user);
+	set_limit(RLIMIT_SIGPENDING, LIMIT);
+	for (int i = 0; i < inboxes; i++)
+		opened[i] = open_inbox(number_of(i), 0);
+	parent_tell(0);
+	parent_hear();
+	receives();
+	for (int i = 0; i < inboxes; i++)
+		sendfd_inbox_close(opened[i]);
+}
+
+static struct child open_receiver(int count, void (*receives_)(void))
+{
+	inboxes = count;
+	receives = receives_;
+	user = lonely_uid();
+	struct child child = fork_child(receiver, NULL);
+	child_hear(&child);
+	target = child.pid;
+	for (int i = 0; i < count; i++)
+		inbox_name(target, number_of(i), names[i], sizeof names[i]);
+	return child;
+}
+
+static void none_has_taken_all(void)
+{
+	CHECK(queued_signals() <= INBOXES * SHARE, "%ld signals", queued_signals());
+	a_timer_can_be_made();
+	for (int i = 0; i < inboxes; i++) {
+		int fd = make_memfd(i);
+		expect_empty(opened[i]);
+		CHECK_OK(sendfd(getpid(), number_of(i), fd));
+		close(fd);
+		expect_number(opened[i], i);
+	}
+	CHECK_EQ(queued_signals(), 0);
+}
+
+TEST_WITH(a_stranger_leaves_the_signal_queue_to_others, 60, ROOT)
+{
+	struct child to = open_receiver(INBOXES, none_has_taken_all), crowd = fork_child(fills_all, NULL);
+	child_join(&crowd);
+	child_tell(&to, 0);
+	child_join(&to);
+}
+
+/* Honest first sends of many processes that end at once wait there, as many as the share allows. */
+static void sends_once(void)
+{
+	int fd = make_memfd(7);
+	for (int i = 0; i < SHARE; i++) {
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0)
+			_exit(sendfd(target, number_of(0), fd) != 0);
+		CHECK(exited_well(pid));
+	}
+	CHECK_ERR(sendfd(target, number_of(0), fd), EAGAIN);
+	close(fd);
+}
+
+static void takes_a_share(void)
+{
+	for (int i = 0; i < SHARE; i++)
+		expect_number(opened[0], 7);
+	expect_empty(opened[0]);
+}
+
+TEST_WITH(a_share_of_first_sends_waits, 60, ROOT)
+{
+	struct child to = open_receiver(1, takes_a_share);
+	sends_once();
+	child_tell(&to, 0);
+	child_join(&to);
+	forget_dead_links();
+}

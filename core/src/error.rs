@@ -29,6 +29,7 @@ pub struct Error {
 pub(crate) enum Call {
     Signal { number: i32 },
     Task { id: i32 },
+    Pidfd { number: RawFd },
     Send { to: To, signo: i32, fd: RawFd },
     SendMany { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration> },
     Room { to: To, signo: i32 },
@@ -77,6 +78,7 @@ impl Error {
         match self.call {
             Call::Signal { .. } => "signal",
             Call::Task { .. } => "task",
+            Call::Pidfd { .. } => "pidfd",
             Call::Send { to: To::Task(_), .. } => "sendfd",
             Call::Send { to: To::Pidfd(_), .. } => "sendfd_pidfd",
             Call::SendMany { .. } => "sendfds",
@@ -119,6 +121,7 @@ impl Error {
                 "at most 252 descriptors, of a kind that the kernel passes"
             }
             (libc::EINVAL, Call::Claim { .. }) => "neither the inbox's signal nor SIGIO",
+            (libc::EBADF, Call::Pidfd { .. }) => "no descriptor has a negative number",
             (libc::EBADF, _) if sending => "a descriptor is not open",
             (libc::EBADF, _) => "the inbox is closed",
             (libc::EMSGSIZE, Call::Outbox { request: true, .. }) => {
@@ -172,6 +175,7 @@ impl fmt::Display for Error {
         match self.call {
             Call::Signal { number } => write!(f, "{number}")?,
             Call::Task { id } => write!(f, "{id}")?,
+            Call::Pidfd { number } => write!(f, "{number}")?,
             Call::Send { to, signo, fd } => write!(f, "{to}, {signo}, {fd}")?,
             Call::SendMany { to, signo, nfds, len, timeout }
             | Call::Outbox { to, signo, nfds, len, timeout, .. } => {

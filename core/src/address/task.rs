@@ -1,8 +1,8 @@
 //! Whom a parcel is for.
 
 use crate::error::{Call, Error, Result};
-use crate::sys::ids;
-use std::os::fd::{AsFd, BorrowedFd};
+use crate::sys::{Errno, fd, ids};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
 /// The id of a process or of a single thread, as the sender's pid namespace numbers it. Never 0 or
 /// negative: what `kill` takes for groups cannot be said.
@@ -44,6 +44,28 @@ pub enum Target<'a> {
     Task(Task),
     /// A process or thread by a pidfd.
     Pidfd(BorrowedFd<'a>),
+}
+
+impl Target<'_> {
+    /// By the number of a pidfd, which has to stay open while the target is used.
+    ///
+    /// # Errors
+    /// `EBADF`: the number is negative. What else it may be is seen when it is used.
+    ///
+    /// ```
+    /// use sendfd_core::{Outgoing, Signal, Target};
+    ///
+    /// assert_eq!(Target::pidfd(-1).unwrap_err().errno(), libc::EBADF);
+    /// let no_pidfd = Target::pidfd(0)?;
+    /// let refused = Outgoing::from_raw(&[0]).send(no_pidfd, Signal::DEFAULT);
+    /// assert_eq!(refused.unwrap_err().errno(), libc::EINVAL);
+    /// # Ok::<(), sendfd_core::Error>(())
+    /// ```
+    pub fn pidfd(number: RawFd) -> Result<Target<'static>> {
+        fd::named(number)
+            .map(Target::Pidfd)
+            .map_err(|Errno(errno)| Error::new(Call::Pidfd { number }, errno))
+    }
 }
 
 impl From<Task> for Target<'_> {

@@ -95,6 +95,16 @@ pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// A descriptor that is known by its number alone, for system calls, which look at what is there.
+pub(crate) fn named(number: RawFd) -> Result<BorrowedFd<'static>> {
+    if number < 0 {
+        return Err(Errno(libc::EBADF));
+    }
+    // SAFETY: not -1. That it stays open is asked of the caller; where it does not, a system call finds
+    // another descriptor or none, as with every number.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
 /// The numbers of borrowed descriptors.
 pub(crate) fn numbers<'a>(fds: &'a [BorrowedFd<'_>]) -> &'a [RawFd] {
     // SAFETY: BorrowedFd is a transparent wrapper of RawFd, and its numbers stay open for 'a.

@@ -173,9 +173,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}(", self.call())?;
         match self.call {
-            Call::Signal { number } => write!(f, "{number}")?,
+            Call::Signal { number } | Call::Pidfd { number } => write!(f, "{number}")?,
             Call::Task { id } => write!(f, "{id}")?,
-            Call::Pidfd { number } => write!(f, "{number}")?,
             Call::Send { to, signo, fd } => write!(f, "{to}, {signo}, {fd}")?,
             Call::SendMany { to, signo, nfds, len, timeout }
             | Call::Outbox { to, signo, nfds, len, timeout, .. } => {
@@ -192,7 +191,7 @@ impl fmt::Display for Error {
                 write!(f, "{signo}, {flags}")?;
             }
             Call::Receive { signo, timeout } | Call::Answer { signo, timeout } => {
-                write!(f, "{signo}, {}", Shown(timeout))?
+                write!(f, "{signo}, {}", Shown(timeout))?;
             }
             Call::Claim { signo, si_signo, si_fd } => {
                 write!(f, "{signo}, {{si_signo={si_signo}, si_fd={si_fd}}}")?;

@@ -223,6 +223,23 @@ int sendfd_inbox_open(int sig,
 void sendfd_inbox_close(struct sendfd_inbox *inbox);
 
 /**
+ * Ends every wait on an inbox, in whatever thread, and lets nobody connect any more. It does not wait,
+ * and any thread may call it, also for an inbox with signals.
+ *
+ * @param inbox  from sendfd_inbox_open(); remains to be closed with sendfd_inbox_close()
+ * @return 0, also when it has been shut down already; or a negative errno
+ *
+ * From then on every call on the inbox gives -EBADF, but for sendfd_inbox_fileno(), whose descriptor
+ * stays readable, and sendfd_inbox_close(). A signal is pending for the thread that opened an inbox
+ * with signals, so that a loop of its own wakes up, claims, and is told. New senders get
+ * -ECONNREFUSED. What is queued is released when the inbox is closed.
+ *
+ * -EINVAL  NULL;
+ * -EPERM   opened before a fork.
+ */
+int sendfd_inbox_shutdown(struct sendfd_inbox *inbox);
+
+/**
  * A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays
  * the inbox's: wait for it with poll, select or epoll, and do nothing else with it.
  *
@@ -250,14 +267,21 @@ int sendfd_inbox_fileno(const struct sendfd_inbox *inbox);
  *
  * -EAGAIN     nothing there, with a timeout of {0, 0};
  * -ETIMEDOUT  nothing came before the deadline;
- * -EMSGSIZE   it has more descriptors; ret_info is filled, and it stays first in the queue;
- * -EMFILE, -ENFILE  no room in the table; it stays first in the queue, whole;
+ * -EMSGSIZE   it has more descriptors;
+ * -EMFILE, -ENFILE  no room in the table; or, where ret_info->id is 0, none for a sender's connection;
+ * -EACCES     there is room, but a security module does not let this process receive it;
  * -EINTR      a signal handler ran, or the process was stopped and goes on;
  * -EPERM      opened by another thread, or before a fork;
  * -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
  * -EINVAL     NULL, or a bad timeout;
  * -ENOMEM, -ENOBUFS  no memory;
- * -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached.
+ * -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached;
+ * -EBADF      shut down.
+ *
+ * A parcel that cannot be taken (-EMSGSIZE, -EMFILE, -ENFILE, -EACCES) stays where it is, whole, and
+ * ret_info is filled. What its sender sent after it stays behind it; the mail of others goes on, and
+ * the calls come back to it when nothing else is there, or when there is room for it. So a loop has to
+ * do something about it: sendfd_recvs() takes it, sendfd_discard() throws it away.
  */
 int sendfd_recv(struct sendfd_inbox *inbox,
                 struct sendfd_info *ret_info,
@@ -277,10 +301,11 @@ int sendfd_recv(struct sendfd_inbox *inbox,
  *
  * As sendfd_recv(), and:
  *
- * -EMSGSIZE  it does not fit; ret_info is filled, and it stays first in the queue;
+ * -EMSGSIZE  it does not fit; ret_info is filled, and it is kept;
  * -EINVAL    NULL with a count.
  *
- * With no room at all, -EMSGSIZE tells the size of the next parcel.
+ * With no room at all, -EMSGSIZE tells the size of the next parcel; with room for it, the next call takes
+ * that one.
  */
 int sendfd_recvs(struct sendfd_inbox *inbox,
                  int *ret_fds,
@@ -315,6 +340,25 @@ int sendfd_claim(struct sendfd_inbox *inbox, const siginfo_t *info, struct sendf
 int sendfd_claim_signalfd(struct sendfd_inbox *inbox,
                           const struct signalfd_siginfo *info,
                           struct sendfd_info *ret_info);
+
+/**
+ * Throws away a parcel that could not be taken: the one of which -EMSGSIZE, -EMFILE, -ENFILE or -EACCES
+ * told. What its sender sent after it is next then.
+ *
+ * @param inbox  from sendfd_inbox_open()
+ * @param info   as it was filled with the error; the id alone counts
+ * @return 0, or a negative errno
+ *
+ * Its descriptors are released without having been in the table, so that it needs no room there. The
+ * sender is told what it would be told of a parcel that was received.
+ *
+ * -EAGAIN  it has been taken or discarded meanwhile;
+ * -EPERM   opened by another thread, or before a fork;
+ * -EINVAL  NULL;
+ * -EBADF   shut down.
+ */
+int sendfd_discard(struct sendfd_inbox *inbox,
+                   const struct sendfd_info *info);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -117,6 +117,31 @@ pub unsafe extern "C" fn sendfd_inbox_close(inbox: *mut sendfd_inbox) {
     }
 }
 
+/// Ends every wait on an inbox, in whatever thread, and lets nobody connect any more. It does not wait,
+/// and any thread may call it, also for an inbox with signals.
+///
+/// @param inbox  from sendfd_inbox_open(); remains to be closed with sendfd_inbox_close()
+/// @return 0, also when it has been shut down already; or a negative errno
+///
+/// From then on every call on the inbox gives -EBADF, but for sendfd_inbox_fileno(), whose descriptor
+/// stays readable, and sendfd_inbox_close(). A signal is pending for the thread that opened an inbox
+/// with signals, so that a loop of its own wakes up, claims, and is told. New senders get
+/// -ECONNREFUSED. What is queued is released when the inbox is closed.
+///
+/// -EINVAL  NULL;
+/// -EPERM   opened before a fork.
+///
+/// # Safety
+/// `inbox` is open, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_shutdown(inbox: *mut sendfd_inbox) -> c_int {
+    // SAFETY: as the caller promises.
+    match unsafe { inbox.as_ref() } {
+        Some(inbox) => answer(inbox.mailbox.shutdown().map(|()| 0)),
+        None => fail(libc::EINVAL),
+    }
+}
+
 /// A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays
 /// the inbox's: wait for it with poll, select or epoll, and do nothing else with it.
 ///
@@ -152,14 +177,21 @@ pub unsafe extern "C" fn sendfd_inbox_fileno(inbox: *const sendfd_inbox) -> c_in
 ///
 /// -EAGAIN     nothing there, with a timeout of {0, 0};
 /// -ETIMEDOUT  nothing came before the deadline;
-/// -EMSGSIZE   it has more descriptors; ret_info is filled, and it stays first in the queue;
-/// -EMFILE, -ENFILE  no room in the table; it stays first in the queue, whole;
+/// -EMSGSIZE   it has more descriptors;
+/// -EMFILE, -ENFILE  no room in the table; or, where ret_info->id is 0, none for a sender's connection;
+/// -EACCES     there is room, but a security module does not let this process receive it;
 /// -EINTR      a signal handler ran, or the process was stopped and goes on;
 /// -EPERM      opened by another thread, or before a fork;
 /// -EPROTO     a peer speaks another protocol version and was shut out; the others are not affected;
 /// -EINVAL     NULL, or a bad timeout;
 /// -ENOMEM, -ENOBUFS  no memory;
-/// -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached.
+/// -ENOSPC     /proc/sys/fs/epoll/max_user_watches is reached;
+/// -EBADF      shut down.
+///
+/// A parcel that cannot be taken (-EMSGSIZE, -EMFILE, -ENFILE, -EACCES) stays where it is, whole, and
+/// ret_info is filled. What its sender sent after it stays behind it; the mail of others goes on, and
+/// the calls come back to it when nothing else is there, or when there is room for it. So a loop has to
+/// do something about it: sendfd_recvs() takes it, sendfd_discard() throws it away.
 ///
 /// # Safety
 /// `inbox` is open, the other pointers are valid, or they are NULL.
@@ -193,10 +225,11 @@ pub unsafe extern "C" fn sendfd_recv(
 ///
 /// As sendfd_recv(), and:
 ///
-/// -EMSGSIZE  it does not fit; ret_info is filled, and it stays first in the queue;
+/// -EMSGSIZE  it does not fit; ret_info is filled, and it is kept;
 /// -EINVAL    NULL with a count.
 ///
-/// With no room at all, -EMSGSIZE tells the size of the next parcel.
+/// With no room at all, -EMSGSIZE tells the size of the next parcel; with room for it, the next call takes
+/// that one.
 ///
 /// # Safety
 /// `inbox` is open, the other pointers are valid for what the counts say, or they are NULL.
@@ -273,6 +306,38 @@ pub unsafe extern "C" fn sendfd_claim_signalfd(
     unsafe { claim(inbox, info.map(Announcement::from_signalfd), ret_info) }
 }
 
+/// Throws away a parcel that could not be taken: the one of which -EMSGSIZE, -EMFILE, -ENFILE or -EACCES
+/// told. What its sender sent after it is next then.
+///
+/// @param inbox  from sendfd_inbox_open()
+/// @param info   as it was filled with the error; the id alone counts
+/// @return 0, or a negative errno
+///
+/// Its descriptors are released without having been in the table, so that it needs no room there. The
+/// sender is told what it would be told of a parcel that was received.
+///
+/// -EAGAIN  it has been taken or discarded meanwhile;
+/// -EPERM   opened by another thread, or before a fork;
+/// -EINVAL  NULL;
+/// -EBADF   shut down.
+///
+/// # Safety
+/// `inbox` is open and `info` is valid, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_discard(
+    inbox: *mut sendfd_inbox,
+    info: *const sendfd_info,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let inbox = unsafe { inbox.as_ref() };
+    // SAFETY: as the caller promises.
+    let info = unsafe { info.as_ref() };
+    let (Some(inbox), Some(info)) = (inbox, info) else {
+        return fail(libc::EINVAL);
+    };
+    answer(inbox.mailbox.discard(info.id).map(|()| 0))
+}
+
 unsafe fn claim(
     inbox: *mut sendfd_inbox,
     announcement: Option<Announcement>,
@@ -297,19 +362,21 @@ unsafe fn hand_over(
     answer(result.map(|(fd, _, _)| fd.into_raw_fd()))
 }
 
-/// Fills `ret_info` on success, and where a parcel did not fit.
+/// Fills `ret_info` on success, and where a parcel could not be taken; where none is concerned, though
+/// the same error could be that of a parcel, its id is 0.
 unsafe fn tell<T>(
     result: &Result<T, Error>,
     info_of: impl FnOnce(&T) -> Info,
     ret_info: *mut sendfd_info,
 ) {
-    let info = match result {
-        Ok(taken) => Some(info_of(taken)),
-        Err(error) if error.errno() == libc::EMSGSIZE => error.parcel(),
-        Err(_) => None,
-    };
-    if let Some(info) = info.filter(|_| !ret_info.is_null()) {
-        // SAFETY: valid, as the callers above pass on; not NULL, as seen here.
-        unsafe { ret_info.write(info.into()) };
+    // SAFETY: valid or NULL, as the callers above pass on.
+    let Some(ret_info) = (unsafe { ret_info.as_mut() }) else { return };
+    match result {
+        Ok(taken) => *ret_info = info_of(taken).into(),
+        Err(error) => match (error.parcel(), error.errno()) {
+            (Some(info), _) => *ret_info = info.into(),
+            (None, libc::EMFILE | libc::ENFILE) => ret_info.id = 0,
+            (None, _) => {}
+        },
     }
 }

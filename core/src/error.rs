@@ -36,6 +36,8 @@ pub(crate) enum Call {
     Open { signo: i32, thread: bool, signals: bool },
     Receive { signo: i32, timeout: Option<Duration> },
     Claim { signo: i32, si_signo: i32, si_fd: RawFd },
+    Discard { signo: i32, id: u64 },
+    Shutdown { signo: i32 },
     Reply { reply: RawFd, nfds: usize, len: usize },
     OutboxOpen { to: To, signo: i32, timeout: Option<Duration> },
     Outbox { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration>, request: bool },
@@ -86,6 +88,8 @@ impl Error {
             Call::Open { .. } => "sendfd_inbox_open",
             Call::Receive { .. } => "sendfd_recv",
             Call::Claim { .. } => "sendfd_claim",
+            Call::Discard { .. } => "sendfd_discard",
+            Call::Shutdown { .. } => "sendfd_inbox_shutdown",
             Call::Reply { .. } => "sendfd_reply",
             Call::OutboxOpen { .. } => "sendfd_outbox_open",
             Call::Outbox { request: false, .. } => "sendfd_outbox_send",
@@ -95,7 +99,9 @@ impl Error {
         }
     }
 
-    /// What is known of the parcel that stays in the queue: after `EMSGSIZE` and `EMFILE`.
+    /// What is known of the parcel that could not be taken and is kept, for
+    /// [`discard`](crate::Mailbox::discard): after `EMSGSIZE` and `EACCES`, and after `EMFILE` and
+    /// `ENFILE` unless there was no room for a sender's connection.
     #[must_use]
     pub fn parcel(&self) -> Option<Info> {
         self.parcel
@@ -153,12 +159,16 @@ impl Error {
             (libc::EPERM, Call::Open { .. }) => "refused by the kernel",
             (libc::EPERM, _) => "opened by another thread, or before a fork",
             (libc::EAGAIN, _) if sending => "its queue is full",
+            (libc::EAGAIN, Call::Discard { .. }) => "it has been taken or discarded meanwhile",
             (libc::EAGAIN, _) => "nothing there",
             (libc::ETIMEDOUT, _) if sending => "its queue stayed full",
             (libc::ETIMEDOUT, _) => "nothing came in time",
             (libc::ETOOMANYREFS, _) => "too many descriptors of this user are in flight",
             (libc::EMFILE | libc::ENFILE, Call::Receive { .. } | Call::Claim { .. }) => {
                 "no room for the parcel's descriptors; it is kept"
+            }
+            (libc::EACCES, Call::Receive { .. } | Call::Claim { .. }) => {
+                "not allowed to receive one of the parcel's descriptors; it is kept"
             }
             (libc::EMFILE | libc::ENFILE, _) => "no descriptor left",
             (libc::EADDRINUSE, _) => "there is an inbox for this signal number already",
@@ -196,6 +206,8 @@ impl fmt::Display for Error {
             Call::Claim { signo, si_signo, si_fd } => {
                 write!(f, "{signo}, {{si_signo={si_signo}, si_fd={si_fd}}}")?;
             }
+            Call::Discard { signo, id } => write!(f, "{signo}, {{id={id}}}")?,
+            Call::Shutdown { signo } => write!(f, "{signo}")?,
             Call::OutboxOpen { to, signo, timeout } | Call::WaitTaken { to, signo, timeout } => {
                 write!(f, "{to}, {signo}, {}", Shown(timeout))?;
             }

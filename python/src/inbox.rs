@@ -84,7 +84,8 @@ impl Mailbox {
     fn close(&self, py: Python<'_>) {
         let open = self.lock().take();
         if let Some(mailbox) = open {
-            mailbox.shutdown();
+            // Opened before a fork: there is nothing to wake up, and release() sees to the rest.
+            let _ = mailbox.shutdown();
             release(py, mailbox);
         }
     }

@@ -53,7 +53,7 @@ TEST(a_full_table_keeps_the_parcel)
 			CHECK_ERR(sendfd_recv(inbox, &info, NULL), EMFILE);
 			CHECK_ERR(sendfd_recvs(inbox, &fd, 1, NULL, 0, &info, &NOW), EMFILE);
 		}
-		CHECK_EQ(info.nfds, 77);
+		CHECK(info.nfds == 1 && info.pid == sender.pid && info.id != 0);
 		CHECK_EQ(fd, -7);
 		CHECK(readable(sendfd_inbox_fileno(inbox)));
 		for (long n = 0; n < 3; n++) {
@@ -123,8 +123,11 @@ TEST(a_full_table_at_first_contact)
 			child_join(&sender);
 		}
 		fill_table(200);
+		sendfd_info info = {.id = 77};
+		CHECK_ERR(sendfd_recv(inbox, NULL, NULL), EMFILE);
 		for (int i = 0; i < 20; i++)
-			CHECK_ERR(sendfd_recv(inbox, NULL, NULL), EMFILE);
+			CHECK_ERR(sendfd_recv(inbox, &info, NULL), EMFILE);
+		CHECK_EQ(info.id, 0); /* there is no room for a sender's connection */
 		CHECK(readable(sendfd_inbox_fileno(inbox)));
 		make_room(10);
 		for (int i = 0; i < 10; i++)

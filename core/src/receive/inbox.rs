@@ -88,8 +88,8 @@ impl AsRawFd for Inbox {
 /// let inbox = QuietInbox::open(Signal::new(53)?)?;
 /// std::thread::scope(|scope| {
 ///     scope.spawn(|| assert_eq!(inbox.recv(None).map_err(|e| e.errno()).err(), Some(libc::EBADF)));
-///     inbox.shutdown();
-/// });
+///     inbox.shutdown()
+/// })?;
 /// # Ok::<(), sendfd_core::Error>(())
 /// ```
 #[derive(Debug)]

@@ -107,6 +107,18 @@ impl Mailbox {
         self.claim_as(&ANY, announcement, unpack)
     }
 
+    /// Throws away the parcel with this [`id`](Info::id), of which an error told that it could not be
+    /// taken ([`Error::parcel`]). Its descriptors are released without ever entering the table, and what
+    /// its sender sent after it comes up.
+    ///
+    /// # Errors
+    /// `EAGAIN`: it is not there, for it has been taken or discarded meanwhile. `EPERM` opened by
+    /// another thread, or before a fork; `EBADF` shut down.
+    pub fn discard(&self, id: u64) -> Result<()> {
+        let call = Call::Discard { signo: self.signal().number(), id };
+        self.inner().discard(id).map_err(error::of(call))
+    }
+
     /// The signal it was opened for.
     #[must_use]
     pub fn signal(&self) -> Signal {
@@ -126,13 +138,15 @@ impl Mailbox {
     }
 
     /// Ends every wait on this inbox, in whatever thread, and lets nobody connect any more. Later
-    /// calls give `EBADF`.
-    pub fn shutdown(&self) {
+    /// calls give `EBADF`. The thread of an inbox with signals finds one pending.
+    ///
+    /// # Errors
+    /// `EPERM`: opened before a fork.
+    pub fn shutdown(&self) -> Result<()> {
+        let call = Call::Shutdown { signo: self.signal().number() };
         let _uncancelled = Uncancelled::begin();
         let inner = self.inner();
-        if inner.check_generation().is_ok() {
-            inner.shut_down();
-        }
+        inner.check_generation().map(|()| inner.shut_down()).map_err(error::of(call))
     }
 
     fn receive<T>(

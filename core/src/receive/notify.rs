@@ -36,17 +36,18 @@ impl Notifier {
         socket::arm(socket, self.thread, self.signo)
     }
 
-    /// Queues a signal of the library's own, if none is pending.
+    /// Queues a signal of the library's own, if none is pending; from any thread, while the notified one
+    /// lives.
     pub(crate) fn notify(&mut self) {
         if !self.own_is_pending {
             self.own_is_pending = true;
-            signal::queue_to_this_thread(self.signo);
+            signal::queue_to_thread(self.thread, self.signo);
         }
     }
 
-    /// The library's own signal was dequeued, or may have been.
-    pub(crate) fn own_was_dequeued(&mut self) {
-        self.own_is_pending = false;
+    /// The library's own signal was dequeued, or may have been; whether one was pending.
+    pub(crate) fn own_was_dequeued(&mut self) -> bool {
+        std::mem::take(&mut self.own_is_pending)
     }
 
     pub(crate) fn uid_has_changed(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The accepted links of an inbox, and the order in which mail is taken from them.
+//! The order in which mail is taken from the accepted links of an inbox.
 //!
 //! Sockets are the truth; signals and epoll only say where to look. What they say is kept as a queue
 //! of places that are due. Mail of which the kernel gives no notice is due as well:
@@ -7,6 +7,7 @@
 //! fit into the signal queue shows as a single SIGIO. The bytes that wait on a link at such a moment
 //! tell how much of its mail is unannounced.
 
+use super::links::{Key, Link, Links};
 use super::listener::Listener;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
@@ -19,28 +20,16 @@ use crate::sys::ids::Uids;
 use crate::sys::signal::SignalInfo;
 use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, socket};
-use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// Mail that is due on one link.
 #[derive(Clone, Copy, Debug)]
-struct Due {
-    link: RawFd,
+pub(super) struct Due {
+    pub(super) link: Key,
     /// Bytes on the wire that are to be taken before the next place is looked at.
-    bytes: usize,
-}
-
-/// A link that has been accepted.
-#[derive(Debug)]
-struct Link {
-    socket: PrivateFd,
-    /// The process that has connected; 0 if it is not visible here.
-    process: i32,
-    /// Stands in the queue with all of its bytes already.
-    due: bool,
-    /// The id of its first parcel, if that was looked at and kept.
-    kept: Option<u64>,
+    pub(super) bytes: usize,
 }
 
 /// Which of the connections that wait are accepted.
@@ -55,18 +44,22 @@ pub(crate) struct Queue {
     signal: Signal,
     epoll: Arc<PrivateFd>,
     listener: Listener,
-    links: HashMap<RawFd, Link, Direct>,
+    pub(super) links: Links,
     /// Admitted, but not yet watched: the kernel refused for the moment.
-    unwatched: VecDeque<RawFd>,
-    due: VecDeque<Due>,
+    unwatched: VecDeque<Key>,
+    pub(super) due: VecDeque<Due>,
+    /// Links whose first parcel is kept, in the order in which they are tried again.
+    pub(super) kept: VecDeque<Key>,
     /// There may be more than the last look has shown.
-    look_again: bool,
+    pub(super) look_again: bool,
     /// Why connections could not be accepted.
     accept_error: Option<Errno>,
+    /// It was reported last, and what is kept has its turn.
+    accept_error_was_told: bool,
     /// Notification by signals, if the inbox has any.
     notifier: Option<Notifier>,
     /// The id of the parcel that came last.
-    last_id: u64,
+    pub(super) last_id: u64,
     /// What is closed, but not yet released.
     unread: Unread,
     pub(crate) unpacked: Unpacked,
@@ -84,11 +77,13 @@ impl Queue {
             signal,
             listener: Listener::open(name, &epoll, notifier.as_ref())?,
             epoll,
-            links: HashMap::default(),
+            links: Links::default(),
             unwatched: VecDeque::new(),
             due: VecDeque::new(),
+            kept: VecDeque::new(),
             look_again: false,
             accept_error: None,
+            accept_error_was_told: false,
             notifier,
             last_id: 0,
             unread: Unread::default(),
@@ -105,15 +100,16 @@ impl Queue {
             notifier.own_was_dequeued();
             self.look_again = true;
         } else if info.code <= 0 {
-            // Our own signal, or a forged one. There is something due already, or we look.
-            notifier.own_was_dequeued();
-            self.look_again |= self.due.is_empty();
+            // What our own signal was queued for is known, or has been taken meanwhile: to look then
+            // would make the signals that follow late. Any other is a reason to look.
+            let own = notifier.own_was_dequeued() && info.code == libc::SI_QUEUE;
+            self.look_again |= !own && self.due.is_empty();
         } else if self.listener.is(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
             self.accept(Waiting::One);
-        } else if self.links.contains_key(&info.fd) {
-            self.due.push_back(Due { link: info.fd, bytes: 1 });
+        } else if let Some(link) = self.links.key_of(info.fd) {
+            self.due.push_back(Due { link, bytes: 1 });
         }
     }
 
@@ -124,8 +120,8 @@ impl Queue {
         for fd in ready.iter() {
             if self.listener.is(fd) {
                 connection_waits = true;
-            } else {
-                self.enqueue(fd);
+            } else if let Some(key) = self.links.key_of(fd) {
+                self.enqueue(key);
             }
         }
         if connection_waits {
@@ -149,28 +145,30 @@ impl Queue {
         if self.listener.has_unidentified() {
             self.accept(Waiting::All);
         }
+        self.resume_what_fits_now(room);
         if self.due.is_empty() && self.look_again {
             self.look_again = false;
             self.look();
         }
-        while let Some(due) = self.due.front_mut() {
-            let Some(link) = self.links.get_mut(&due.link) else {
+        self.take_due(room).or_else(|| self.tell_accept_error().map(|errno| Err(errno.into())))
+    }
+
+    fn take_due(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
+        while let Some(Due { link: key, .. }) = self.due.front().copied() {
+            let Some(link) = self.links.get_mut(key) else {
                 self.due.pop_front();
                 continue;
             };
-            let fd = due.link;
+            if link.kept.is_some() {
+                self.postpone_first();
+                continue;
+            }
             let from = (link.socket.as_fd(), Some(link.process));
             match take::take(from, self.signal, room, &mut self.unpacked) {
-                Ok(Taken::Parcel(mut info, bytes)) => {
-                    info.id = link.kept.take().unwrap_or_else(|| next(&mut self.last_id));
-                    due.bytes = due.bytes.saturating_sub(bytes);
-                    if due.bytes == 0 {
-                        let unannounced = std::mem::take(&mut link.due);
-                        self.due.pop_front();
-                        if unannounced {
-                            self.close_if_at_its_end(fd);
-                        }
-                    }
+                Ok(Taken::Parcel(info, bytes)) => {
+                    let info = Info { id: link.id_of_first(&mut self.last_id), ..info };
+                    link.first_id = None;
+                    self.was_consumed(bytes);
                     // Old news by the next call, which looks again.
                     self.accept_error = None;
                     return Some(Ok(info));
@@ -179,26 +177,46 @@ impl Queue {
                     link.due = false;
                     self.due.pop_front();
                 }
-                Ok(Taken::End) => self.close_link(fd),
+                Ok(Taken::End) => self.close_link(key),
                 Ok(Taken::OtherVersion) => {
                     self.due.pop_front();
-                    self.close_link(fd);
+                    self.close_link(key);
                     return Some(Err(Errno(libc::EPROTO).into()));
                 }
-                Err(mut kept) => {
-                    if let Some(info) = &mut kept.info {
-                        info.id = *link.kept.get_or_insert_with(|| next(&mut self.last_id));
-                    }
-                    return Some(Err(kept));
-                }
+                Err(kept) => return Some(Err(self.keep(key, kept))),
             }
         }
-        self.accept_error.take().map(|errno| Err(errno.into()))
+        None
+    }
+
+    /// So many bytes of the place that has come up are gone.
+    pub(super) fn was_consumed(&mut self, bytes: usize) {
+        let Some(due) = self.due.front_mut() else { return };
+        due.bytes = due.bytes.saturating_sub(bytes);
+        if due.bytes > 0 {
+            return;
+        }
+        let key = due.link;
+        self.due.pop_front();
+        let Some(link) = self.links.get_mut(key) else { return };
+        if std::mem::take(&mut link.due) {
+            self.close_if_at_its_end(key);
+        }
+    }
+
+    /// In turn with what is kept, so that neither hides the other for ever.
+    fn tell_accept_error(&mut self) -> Option<Errno> {
+        let errno = self.accept_error.take()?;
+        self.accept_error_was_told = self.kept.is_empty() || !self.accept_error_was_told;
+        self.accept_error_was_told.then_some(errno)
     }
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
     pub(crate) fn notify_if_mail_is_left(&mut self) {
-        let left = self.look_again || !self.due.is_empty() || self.has_something_unwatched();
+        let left = self.look_again
+            || !self.due.is_empty()
+            || !self.kept.is_empty()
+            || self.has_something_unwatched();
         if let Some(notifier) = self.notifier.as_mut().filter(|_| left) {
             notifier.notify();
         }
@@ -214,8 +232,7 @@ impl Queue {
         if !notifier.uid_has_changed() {
             return Ok(());
         }
-        let links = self.links.values().map(|link| &link.socket);
-        for socket in links.chain(self.listener.socket()) {
+        for socket in self.links.sockets().chain(self.listener.socket()) {
             socket::set_owner(socket.as_fd(), notifier.thread())?;
         }
         notifier.note_uid();
@@ -226,9 +243,8 @@ impl Queue {
     /// Closes everything, so that senders see it even where a forked child holds the sockets too.
     pub(crate) fn close(&mut self) {
         self.due.clear();
-        let links: Vec<RawFd> = self.links.keys().copied().collect();
-        for link in links {
-            self.close_link(link);
+        for key in self.links.keys() {
+            self.close_link(key);
         }
         self.listener.close(&mut self.unread);
         self.unread.close();
@@ -239,9 +255,13 @@ impl Queue {
         self.unread.close();
     }
 
-    /// No connection is possible from now on, and whoever waits on the epoll set wakes up.
-    pub(crate) fn stop_listening(&self) {
+    /// No connection is possible from now on, and whoever waits on the epoll set or for signals wakes
+    /// up.
+    pub(crate) fn stop_listening(&mut self) {
         self.listener.stop_listening();
+        if let Some(notifier) = &mut self.notifier {
+            notifier.notify();
+        }
     }
 
     fn look(&mut self) {
@@ -258,25 +278,25 @@ impl Queue {
     }
 
     /// All that waits on a link is due, in the place where the link stands in the queue.
-    fn enqueue(&mut self, fd: RawFd) {
-        let Some(link) = self.links.get_mut(&fd) else { return };
+    fn enqueue(&mut self, key: Key) {
+        let Some(link) = self.links.get_mut(key) else { return };
         if !link.due {
             link.due = true;
             // Where the kernel does not tell, one parcel at a time. An empty link that was reported
             // has come to its end, which the attempt to read it shows.
             let bytes = socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1);
-            self.due.push_back(Due { link: fd, bytes });
+            self.due.push_back(Due { link: key, bytes });
         }
     }
 
     /// KERNEL: a hang-up does not signal either, if it came before the link was armed or found the
     /// signal queue full. Without signals, epoll tells of it.
-    fn close_if_at_its_end(&mut self, fd: RawFd) {
-        let Some(link) = self.links.get(&fd).filter(|_| self.notifier.is_some()) else { return };
+    fn close_if_at_its_end(&mut self, key: Key) {
+        let Some(link) = self.links.get(key).filter(|_| self.notifier.is_some()) else { return };
         if fd::has_hung_up(link.socket.as_fd()) {
             match socket::waiting_bytes(link.socket.as_fd()) {
-                Ok(0) => self.close_link(fd),
-                _ => self.enqueue(fd),
+                Ok(0) => self.close_link(key),
+                _ => self.enqueue(key),
             }
         }
     }
@@ -299,9 +319,8 @@ impl Queue {
             match self.listener.admit(us, &mut self.unread) {
                 Ok(admitted) => {
                     if let Some((socket, process)) = admitted {
-                        let fd = socket.as_raw_fd();
-                        self.links.insert(fd, Link { socket, process, due: false, kept: None });
-                        self.unwatched.push_back(fd);
+                        let key = self.links.insert(socket, process);
+                        self.unwatched.push_back(key);
                     }
                     if waiting == Waiting::One {
                         return;
@@ -322,7 +341,9 @@ impl Queue {
             if let Err(errno) = epoll::wait(self.epoll.as_fd(), &mut ready, 0) {
                 return self.postpone(errno);
             }
-            ready.iter().for_each(|fd| self.enqueue(fd));
+            for fd in ready.iter() {
+                self.links.key_of(fd).into_iter().for_each(|key| self.enqueue(key));
+            }
             // KERNEL: what was reported goes to the end of the line of what is ready.
             most = most.saturating_sub(Ready::MOST - 1);
             if most == 0 || !ready.is_full() {
@@ -332,19 +353,19 @@ impl Queue {
     }
 
     fn watch_what_is_unwatched(&mut self) {
-        while let Some(fd) = self.unwatched.front().copied() {
-            if let Err(errno) = self.watch(fd) {
+        while let Some(key) = self.unwatched.front().copied() {
+            if let Err(errno) = self.watch(key) {
                 self.accept_error = Some(errno);
                 return;
             }
             self.unwatched.pop_front();
             // KERNEL: what came before O_ASYNC was set will not signal.
-            self.enqueue(fd);
+            self.enqueue(key);
         }
     }
 
-    fn watch(&self, fd: RawFd) -> Result<()> {
-        let Some(link) = self.links.get(&fd) else { return Ok(()) };
+    fn watch(&self, key: Key) -> Result<()> {
+        let Some(link) = self.links.get(key) else { return Ok(()) };
         if let Some(notifier) = &self.notifier {
             notifier.arm(link.socket.as_fd())?;
         }
@@ -354,44 +375,13 @@ impl Queue {
         }
     }
 
-    fn close_link(&mut self, fd: RawFd) {
-        if let Some(Link { socket, .. }) = self.links.remove(&fd) {
+    fn close_link(&mut self, key: Key) {
+        if let Some(Link { socket, .. }) = self.links.remove(key) {
             if self.notifier.is_some() {
                 socket::disarm(socket.as_fd());
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());
             self.unread.put(socket);
         }
-    }
-}
-
-fn next(last_id: &mut u64) -> u64 {
-    *last_id += 1;
-    *last_id
-}
-
-/// A descriptor number is its own hash.
-#[derive(Clone, Copy, Default, Debug)]
-struct Direct(u64);
-
-impl std::hash::BuildHasher for Direct {
-    type Hasher = Direct;
-    fn build_hasher(&self) -> Direct {
-        Direct(0)
-    }
-}
-
-impl std::hash::Hasher for Direct {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
-    fn write_i32(&mut self, number: i32) {
-        self.0 = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }

@@ -5,7 +5,7 @@ use crate::parcel::Info;
 use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::message::{self, Credentials, Rights};
-use crate::sys::{Errno, Result};
+use crate::sys::{Errno, Result, fd};
 use crate::wire::{HEADER, Header, Malformed};
 use std::io::IoSliceMut;
 use std::ops::RangeInclusive;
@@ -18,6 +18,12 @@ pub(crate) struct Room {
     pub(crate) fds: RangeInclusive<usize>,
     /// `None`: bytes are not wanted.
     pub(crate) bytes: Option<usize>,
+}
+
+impl Room {
+    pub(crate) fn holds(&self, nfds: u32, len: u32) -> bool {
+        self.fds.contains(&(nfds as usize)) && self.bytes.is_none_or(|bytes| len as usize <= bytes)
+    }
 }
 
 /// Where a parcel lies until it is handed over.
@@ -122,12 +128,12 @@ pub(crate) fn take(
         return Ok(Taken::End);
     }
     let parcel = describe(signal, header, look.credentials);
-    let fits = room.fds.contains(&(header.nfds as usize))
-        && room.bytes.is_none_or(|bytes| header.len as usize <= bytes);
-    let errno = if !fits {
+    let errno = if !room.holds(header.nfds, header.len) {
         Some(Errno(libc::EMSGSIZE))
     } else if came < claimed {
-        Some(Errno(libc::EMFILE))
+        // KERNEL: it says that some could not be installed, and not why.
+        let refused = fd::table_has_room(link);
+        Some(Errno(if refused { libc::EACCES } else { libc::EMFILE }))
     } else {
         once_more(|| message::discard(link)).err()
     };

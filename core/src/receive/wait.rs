@@ -14,7 +14,7 @@ use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
-use crate::sys::{self, Errno, fork, signal};
+use crate::sys::{self, Errno, fork, ids, signal};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -100,12 +100,26 @@ impl Inner {
 
     /// Ends every wait; nothing that was queued is released yet.
     pub(super) fn shut_down(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.queue().stop_listening();
+        let mut queue = self.queue();
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            queue.stop_listening();
+        }
+    }
+
+    /// Releases a parcel that is kept. EAGAIN: it is not.
+    pub(super) fn discard(&self, id: u64) -> sys::Result<()> {
+        let _uncancelled = Uncancelled::begin();
+        self.check()?;
+        let mut queue = self.queue();
+        let discarded = queue.discard(id);
+        queue.notify_if_mail_is_left();
+        queue.close_unread();
+        discarded
     }
 
     pub(super) fn close(&self) {
-        if self.check_generation().is_ok() && !self.closed.swap(true, Ordering::AcqRel) {
+        if self.check_generation().is_ok() {
+            self.closed.store(true, Ordering::Release);
             self.queue().close();
         }
     }
@@ -118,21 +132,42 @@ impl Inner {
     ) -> std::result::Result<T, Kept> {
         let uncancelled = Uncancelled::begin();
         self.check()?;
+        let mut overflow = false;
+        let received = self.wait_and_take(room, deadline, &uncancelled, &mut overflow, unpack);
+        // Whatever came of it: who waits for signals from here on must not sleep on mail.
+        let mut queue = self.queue();
+        queue.notify_if_mail_is_left();
+        queue.close_unread();
+        drop(queue);
+        if overflow {
+            mask::pass_on_overflow(self.signal);
+        }
+        received
+    }
+
+    fn wait_and_take<T>(
+        &self,
+        room: &Room,
+        deadline: Deadline,
+        uncancelled: &Uncancelled,
+        overflow: &mut bool,
+        unpack: impl FnOnce(&mut Queue, Info) -> T,
+    ) -> std::result::Result<T, Kept> {
         let mut ready = Ready::new();
         let (mut looks_left, mut signals) = (LAST_LOOKS, 0_u32);
         let mut queue = self.queue();
         loop {
             if let Some(taken) = queue.take(room) {
-                let taken = taken.map(|info| unpack(&mut queue, info));
-                queue.notify_if_mail_is_left();
-                queue.close_unread();
-                return taken;
+                return taken.map(|info| unpack(&mut queue, info));
             }
             // A flood of signals that announce nothing must not stop the clock.
             signals += 1;
             let in_time = signals % MANY_SIGNALS != 0 || !deadline.has_passed();
-            if in_time && self.note_next_signal(&mut queue) {
+            if in_time && self.note_next_signal(&mut queue, overflow) {
                 continue;
+            }
+            if let Some(taken) = queue.take_kept(room) {
+                return taken.map(|info| unpack(&mut queue, info));
             }
             if deadline.has_passed() {
                 looks_left -= 1;
@@ -145,31 +180,27 @@ impl Inner {
             if left == 0 { wait() } else { uncancelled.except_in(wait) }?;
             self.check()?;
             if ready.is_empty() && deadline.has_passed() || looks_left == 0 {
+                self.queue().look_again |= !ready.is_empty();
                 return Err(Errno(deadline.errno()).into());
             }
             queue = self.queue();
             // What signals tell of comes first, for they keep the order of arrival.
-            if !self.note_next_signal(&mut queue) {
+            if !self.note_next_signal(&mut queue, overflow) {
                 queue.note_readable(&ready);
             }
         }
     }
 
-    /// Dequeues a signal of this inbox, if one is pending.
-    fn note_next_signal(&self, queue: &mut Queue) -> bool {
+    /// Dequeues a signal of this inbox, if one is pending. An overflow is passed on to others of this
+    /// thread after the call alone: with a full queue it would come back at once, again and again.
+    fn note_next_signal(&self, queue: &mut Queue, overflow: &mut bool) -> bool {
         if self.owner.is_none() {
             return false;
         }
         let Some(info) = signal::dequeue(&self.announcements) else { return false };
-        self.note(queue, info);
-        true
-    }
-
-    fn note(&self, queue: &mut Queue, info: signal::SignalInfo) {
         queue.note_signal(info);
-        if info.signo == OVERFLOW {
-            mask::pass_on_overflow(self.signal);
-        }
+        *overflow |= info.signo == OVERFLOW;
+        true
     }
 
     pub(super) fn claim<T>(
@@ -184,11 +215,20 @@ impl Inner {
             return Err(Errno(libc::EINVAL).into());
         }
         let mut queue = self.queue();
-        self.note(&mut queue, info);
-        let taken = queue.take(room);
+        queue.note_signal(info);
+        let overflow = info.signo == OVERFLOW;
+        let taken = queue.take(room).or_else(|| {
+            // What the kernel announces itself comes before what is kept.
+            let unspecific = overflow || info.code <= 0;
+            unspecific.then(|| queue.take_kept(room)).flatten()
+        });
         let taken = taken.map(|taken| taken.map(|info| unpack(&mut queue, info)));
         queue.notify_if_mail_is_left();
         queue.close_unread();
+        drop(queue);
+        if overflow {
+            mask::pass_on_overflow(self.signal);
+        }
         taken.unwrap_or(Err(Errno(libc::EAGAIN).into()))
     }
 }
@@ -202,7 +242,7 @@ impl Notified for Inner {
         let mut ready = Ready::new();
         let looked = epoll::wait(self.epoll.as_fd(), &mut ready, 0);
         if looked.is_err() || !ready.is_empty() {
-            signal::queue_to_this_thread(self.signal.number());
+            signal::queue_to_thread(ids::thread(), self.signal.number());
         }
     }
 }

@@ -105,6 +105,11 @@ pub(crate) fn named(number: RawFd) -> Result<BorrowedFd<'static>> {
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
+/// Whether one more descriptor could be opened.
+pub(crate) fn table_has_room(any: BorrowedFd<'_>) -> bool {
+    fork::undisturbed(|| duplicate(any).is_ok())
+}
+
 /// The numbers of borrowed descriptors.
 pub(crate) fn numbers<'a>(fds: &'a [BorrowedFd<'_>]) -> &'a [RawFd] {
     // SAFETY: BorrowedFd is a transparent wrapper of RawFd, and its numbers stay open for 'a.

@@ -9,10 +9,11 @@
 //! them. The program's own files are in that copy for some microseconds, as they are in that of a child
 //! that is about to exec.
 
+use super::message::{self, Rights};
 use super::{Errno, Result, check};
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,9 +28,30 @@ pub(crate) fn close_elsewhere<T: AsRawFd>(fds: impl AsRef<[T]>) {
     if fds.as_ref().is_empty() {
         return;
     }
-    let keeper = Keeper::of(fds.as_ref());
+    let keeper = Keeper::of(fds.as_ref(), What::Descriptors);
     drop(fds);
     drop(keeper);
+}
+
+/// Consumes the first message of `socket`. Its descriptors are in the table of such a thread meanwhile,
+/// as many as `RLIMIT_NOFILE` and a security module allow, and so nobody waits for what they set free.
+pub(crate) fn discard_elsewhere(socket: BorrowedFd<'_>) -> Result<()> {
+    let keeper = Keeper::of(&[socket], What::FirstMessage);
+    let discarded = match message::discard(socket) {
+        // KERNEL: one may stand in front of messages that are still queued.
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) => message::discard(socket),
+        discarded => discarded,
+    };
+    drop(keeper);
+    discarded
+}
+
+/// What the thread keeps.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Descriptors,
+    /// Of the one descriptor's socket.
+    FirstMessage,
 }
 
 /// A thread that has descriptors open, in a table of its own, until this is dropped.
@@ -43,6 +65,7 @@ struct Shared {
     state: AtomicU32,
     /// Whoever lets go of it last frees it.
     users: AtomicU32,
+    what: What,
     /// In ascending order, behind this struct.
     numbers: *const RawFd,
     count: usize,
@@ -54,8 +77,8 @@ const KEEPS: u32 = 2;
 const MAY_END: u32 = 3;
 
 impl Keeper {
-    fn of<T: AsRawFd>(fds: &[T]) -> Option<Keeper> {
-        let shared = Shared::new(fds)?;
+    fn of<T: AsRawFd>(fds: &[T], what: What) -> Option<Keeper> {
+        let shared = Shared::new(fds, what)?;
         // The thread's share is its own only if it comes to be.
         let keeper = Keeper(shared);
         if start(shared).is_err() {
@@ -81,7 +104,7 @@ impl Drop for Keeper {
 
 impl Shared {
     /// For two users.
-    fn new<T: AsRawFd>(fds: &[T]) -> Option<NonNull<Shared>> {
+    fn new<T: AsRawFd>(fds: &[T], what: What) -> Option<NonNull<Shared>> {
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         let (anywhere, size) = (std::ptr::null_mut(), Shared::size(fds.len()));
@@ -94,7 +117,7 @@ impl Shared {
         let (state, users) = (AtomicU32::new(STARTS), AtomicU32::new(2));
         let numbers = shared.as_ptr().wrapping_add(1).cast::<RawFd>();
         // SAFETY: mapped for a value of this type, which a page is aligned for.
-        unsafe { shared.write(Shared { state, users, numbers, count: fds.len() }) };
+        unsafe { shared.write(Shared { state, users, what, numbers, count: fds.len() }) };
         // SAFETY: mapped for so many, zeroed as yet, and nobody else knows of them.
         let numbers = unsafe { std::slice::from_raw_parts_mut(numbers, fds.len()) };
         numbers.iter_mut().zip(fds).for_each(|(number, fd)| *number = fd.as_raw_fd());
@@ -193,8 +216,17 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
         let known = unsafe { shared.as_ref() };
         match take_table(known.numbers()) {
             Ok(table) => {
-                known.enter(KEEPS);
-                table.close_all_but(known.numbers());
+                match known.what {
+                    What::Descriptors => {
+                        known.enter(KEEPS);
+                        table.close_all_but(known.numbers());
+                    }
+                    What::FirstMessage => {
+                        table.close_all_but(known.numbers());
+                        known.numbers().iter().for_each(|socket| install_first_message(*socket));
+                        known.enter(KEEPS);
+                    }
+                }
                 known.wait_while(KEEPS);
             }
             Err(_) => known.enter(CANNOT),
@@ -203,6 +235,17 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
     }
     // What is left in the table is closed by a task that exits.
     std::ptr::null_mut()
+}
+
+/// Installs the descriptors of the first message in the table of this thread, for as long as it runs.
+fn install_first_message(socket: RawFd) {
+    let mut rights = Rights::new();
+    let look = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    if let Err(Errno(libc::ECONNRESET)) = message::receive(socket, &mut [], &mut rights, look) {
+        // KERNEL: one may stand in front of messages that are still queued.
+        let _ = message::receive(socket, &mut [], &mut rights, look);
+    }
+    std::mem::forget(rights);
 }
 
 /// What a table of this thread's own may hold besides.

@@ -127,10 +127,10 @@ pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
     Some(SignalInfo::from_siginfo(unsafe { info.assume_init_ref() }))
 }
 
-/// Queues `signo` to the calling thread. If the queue is full, SIGIO takes its place, of which the
-/// kernel keeps one in any case.
-pub(crate) fn queue_to_this_thread(signo: i32) {
-    let (process, thread) = (ids::process(), ids::thread());
+/// Queues `signo` to a thread of this process. If the queue is full, SIGIO takes its place, of which
+/// the kernel keeps one in any case.
+pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
+    let process = ids::process();
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are valid.
     let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
     info.si_signo = signo;
@@ -140,7 +140,7 @@ pub(crate) fn queue_to_this_thread(signo: i32) {
         libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signo, &raw const info)
     };
     if queued != 0 {
-        // SAFETY: a signal that is blocked in this thread, to this thread.
+        // SAFETY: takes no pointers.
         unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGIO) };
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(block([signo]), Ok([false]));
         assert_eq!(block([signo, signo + 1]), Ok([true, false]));
         assert_eq!(dequeue(&Set::of(&[signo])), None);
-        queue_to_this_thread(signo);
+        queue_to_thread(ids::thread(), signo);
         let info = dequeue(&Set::of(&[signo])).expect("the signal that was just queued");
         assert_eq!((info.signo, info.code), (signo, libc::SI_QUEUE));
         assert_eq!(dequeue(&Set::of(&[signo])), None);

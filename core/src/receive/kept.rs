@@ -1,0 +1,114 @@
+//! Parcels that could not be taken: reported, kept, and in nobody's way.
+//!
+//! Such a parcel stays the first of its link, and what its sender sent after it stays behind it. The
+//! mail of other links goes on. It is tried again when a caller has the room that was missing, and
+//! when nothing else is there.
+
+use super::links::Key;
+use super::queue::{Due, Queue};
+use super::take::{Kept, Room};
+use crate::parcel::Info;
+use crate::sys::epoll::Ready;
+use crate::sys::{Errno, Result, release, socket};
+use crate::wire::HEADER;
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+
+/// The first parcel of a link, as long as it is kept.
+#[derive(Debug)]
+pub(super) struct KeptParcel {
+    /// Where the kernel did not even show it: none.
+    info: Option<Info>,
+    /// The caller's room was too small.
+    too_large: bool,
+    /// Of the places in the queue that came up meanwhile: the bytes of each.
+    postponed: VecDeque<usize>,
+}
+
+impl KeptParcel {
+    fn is_awaited(&self, room: &Room) -> bool {
+        self.too_large && self.info.is_some_and(|info| room.holds(info.nfds, info.len))
+    }
+}
+
+impl Queue {
+    /// Keeps the first parcel of the link whose place has come up, and goes on with others.
+    pub(super) fn keep(&mut self, key: Key, Kept { errno, info }: Kept) -> Kept {
+        let last_id = &mut self.last_id;
+        let Some(link) = self.links.get_mut(key) else { return errno.into() };
+        let info = info.map(|info| Info { id: link.id_of_first(last_id), ..info });
+        let too_large = errno == Errno(libc::EMSGSIZE);
+        link.kept = Some(KeptParcel { info, too_large, postponed: VecDeque::new() });
+        self.kept.push_back(key);
+        self.postpone_first();
+        Kept { errno, info }
+    }
+
+    /// The place that has come up is of a link whose first parcel is kept.
+    pub(super) fn postpone_first(&mut self) {
+        let Some(Due { link, bytes }) = self.due.pop_front() else { return };
+        let Some(link) = self.links.get_mut(link) else { return };
+        let Some(kept) = &mut link.kept else { return };
+        // Places beyond one for each parcel come from signals that were made up.
+        let (waiting, places) = (socket::waiting_bytes(link.socket.as_fd()), kept.postponed.len());
+        if places == 0 || waiting.is_ok_and(|waiting| places < waiting / HEADER) {
+            kept.postponed.push_back(bytes);
+        }
+    }
+
+    /// Whoever was told the size of a parcel and has made room for it gets that one.
+    pub(super) fn resume_what_fits_now(&mut self, room: &Room) {
+        let fits = |key: &Key| {
+            let kept = self.links.get(*key).and_then(|link| link.kept.as_ref());
+            kept.is_some_and(|kept| kept.is_awaited(room))
+        };
+        if let Some(index) = self.kept.iter().position(fits) {
+            self.resume(index);
+        }
+    }
+
+    /// Nothing else is there as far as it was announced. After a look at the sockets, tries what was
+    /// kept longest.
+    pub(crate) fn take_kept(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
+        // KERNEL: epoll goes on to report the links of what is kept, each in its turn.
+        for _ in 0..=self.kept.len() / (Ready::MOST - 1) {
+            if self.kept.is_empty() {
+                return None;
+            }
+            self.look_again = true;
+            let taken = self.take(room);
+            if taken.is_some() {
+                return taken;
+            }
+            if !self.look_again {
+                break;
+            }
+        }
+        self.resume(0);
+        self.take(room)
+    }
+
+    /// Releases the parcel with this id unseen, if it is kept. EAGAIN: it is not.
+    pub(crate) fn discard(&mut self, id: u64) -> Result<()> {
+        let has_id = |key: &Key| self.links.get(*key).is_some_and(|link| link.first_id == Some(id));
+        let index = self.kept.iter().position(has_id).ok_or(Errno(libc::EAGAIN))?;
+        let key = self.kept[index];
+        let link = self.links.get_mut(key).ok_or(Errno(libc::EAGAIN))?;
+        release::discard_elsewhere(link.socket.as_fd())?;
+        link.first_id = None;
+        let info = link.kept.as_ref().and_then(|kept| kept.info);
+        let bytes = info.map_or(1, |info| HEADER + info.len as usize);
+        self.resume(index);
+        self.was_consumed(bytes);
+        Ok(())
+    }
+
+    /// What was postponed for a kept parcel comes up again, before everything else.
+    fn resume(&mut self, index: usize) {
+        let Some(key) = self.kept.remove(index) else { return };
+        let Some(kept) = self.links.get_mut(key).and_then(|link| link.kept.take()) else { return };
+        for bytes in kept.postponed.into_iter().rev() {
+            self.due.push_front(Due { link: key, bytes });
+        }
+    }
+}

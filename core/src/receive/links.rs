@@ -1,0 +1,113 @@
+//! The accepted links of an inbox, found by the numbers that the kernel reports.
+//!
+//! A number is used again once its link is closed, while signals and notes about the former one may
+//! still be on their way. So what is remembered about a link names it by a key that no other has.
+
+use super::kept::KeptParcel;
+use crate::sys::fd::PrivateFd;
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Names one link for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Key {
+    pub(super) fd: RawFd,
+    serial: u64,
+}
+
+/// A link that has been accepted.
+#[derive(Debug)]
+pub(super) struct Link {
+    serial: u64,
+    pub(super) socket: PrivateFd,
+    /// The process that has connected; 0 if it is not visible here.
+    pub(super) process: i32,
+    /// Stands in the queue with all of its bytes already.
+    pub(super) due: bool,
+    /// The id of its first parcel, once that has been looked at.
+    pub(super) first_id: Option<u64>,
+    /// Its first parcel, if that could not be taken.
+    pub(super) kept: Option<KeptParcel>,
+}
+
+impl Link {
+    /// The id that its first parcel has, or gets now.
+    pub(super) fn id_of_first(&mut self, last_id: &mut u64) -> u64 {
+        *self.first_id.get_or_insert_with(|| {
+            *last_id += 1;
+            *last_id
+        })
+    }
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Links {
+    by_number: HashMap<RawFd, Link, Direct>,
+    last_serial: u64,
+}
+
+impl Links {
+    pub(super) fn insert(&mut self, socket: PrivateFd, process: i32) -> Key {
+        self.last_serial += 1;
+        let (fd, serial) = (socket.as_raw_fd(), self.last_serial);
+        let link = Link { serial, socket, process, due: false, first_id: None, kept: None };
+        self.by_number.insert(fd, link);
+        Key { fd, serial }
+    }
+
+    /// The link that has this number at the moment.
+    pub(super) fn key_of(&self, fd: RawFd) -> Option<Key> {
+        self.by_number.get(&fd).map(|link| Key { fd, serial: link.serial })
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&Link> {
+        self.by_number.get(&key.fd).filter(|link| link.serial == key.serial)
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Link> {
+        self.by_number.get_mut(&key.fd).filter(|link| link.serial == key.serial)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Link> {
+        self.get(key)?;
+        self.by_number.remove(&key.fd)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.by_number.iter().map(|(fd, link)| Key { fd: *fd, serial: link.serial }).collect()
+    }
+
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &PrivateFd> {
+        self.by_number.values().map(|link| &link.socket)
+    }
+}
+
+/// A descriptor number is its own hash.
+#[derive(Clone, Copy, Default, Debug)]
+struct Direct(u64);
+
+impl std::hash::BuildHasher for Direct {
+    type Hasher = Direct;
+    fn build_hasher(&self) -> Direct {
+        Direct(0)
+    }
+}
+
+impl std::hash::Hasher for Direct {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
+    fn write_i32(&mut self, number: i32) {
+        self.0 = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}

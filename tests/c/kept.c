@@ -1,0 +1,342 @@
+/* A parcel that cannot be taken stays where it is and holds up nobody else. */
+#include "harness.h"
+
+#include <stdatomic.h>
+
+static pid_t target;
+
+/* --- what a security module does ------------------------------------------------------------------ */
+/* KERNEL: where one may not receive a descriptor, the kernel installs those before it and cuts the rest off,
+ * as it does when the table is full. The library finds this function in recvmsg's place. */
+static atomic_ulong forbidden; /* the inode of a file that may not be received */
+
+static void cut(struct msghdr *message)
+{
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int), kept = 0;
+		int fds[SENDFD_MAX_FDS + 1];
+		struct stat stat;
+		memcpy(fds, CMSG_DATA(cmsg), count * sizeof *fds);
+		while (kept < count && (fstat(fds[kept], &stat) != 0 || stat.st_ino != forbidden))
+			kept++;
+		if (kept == count)
+			return;
+		for (size_t i = kept; i < count; i++)
+			close(fds[i]);
+		message->msg_flags |= MSG_CTRUNC;
+		cmsg->cmsg_len = CMSG_LEN(kept * sizeof(int));
+		size_t before = (size_t)((char *)cmsg - (char *)message->msg_control);
+		message->msg_controllen = before + (kept ? CMSG_LEN(kept * sizeof(int)) : 0);
+		return;
+	}
+}
+
+ssize_t recvmsg(int socket, struct msghdr *message, int flags)
+{
+	ssize_t len = syscall(SYS_recvmsg, socket, message, flags);
+	int error = errno;
+	if (len >= 0 && forbidden)
+		cut(message);
+	errno = error;
+	return len;
+}
+
+static void forbid(int fd)
+{
+	struct stat stat;
+	CHECK(fstat(fd, &stat) == 0);
+	forbidden = stat.st_ino;
+}
+
+/* --- senders --------------------------------------------------------------------------------------- */
+/* Each number that it hears is one parcel: of so many descriptors where it is negative, otherwise of one that
+ * has this number. */
+#define MANY(count) (-(count))
+static void sends_what_it_hears(void *arg)
+{
+	(void)arg;
+	for (long order; (order = parent_hear()) != 0;) {
+		int fds[SENDFD_MAX_FDS], count = order < 0 ? (int)-order : 1, fd = make_memfd(order);
+		for (int i = 0; i < count; i++)
+			fds[i] = fd;
+		CHECK_OK(sendfds(target, S, fds, (size_t)count, NULL, 0, NULL));
+		close(fd);
+		parent_tell(0);
+	}
+}
+
+static void let_send(struct child *sender, long order)
+{
+	child_tell(sender, order);
+	child_hear(sender);
+}
+
+static void dismiss(struct child *sender)
+{
+	child_tell(sender, 0);
+	child_join(sender);
+}
+
+/* --- one that is too large ------------------------------------------------------------------------- */
+enum way { RECV, CLAIM };
+
+/* The next parcel of one descriptor, by a loop that never sleeps on mail. */
+static int next_one(enum way way, sendfd_inbox *inbox, sendfd_info *info)
+{
+	sigset_t set = set_of(S, SIGIO, 0);
+	int fd = -EAGAIN;
+	if (way == RECV) {
+		struct timespec limit = in_ms(5000);
+		return sendfd_recv(inbox, info, &limit);
+	}
+	while (fd == -EAGAIN) {
+		siginfo_t si;
+		struct timespec limit = in_ms(5000);
+		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep");
+		fd = sendfd_claim(inbox, &si, info);
+	}
+	return fd;
+}
+
+static void too_large(enum way way, unsigned flags)
+{
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	struct child one = fork_child(sends_what_it_hears, NULL), two = fork_child(sends_what_it_hears, NULL);
+	sendfd_info info = {.nfds = 7};
+	let_send(&two, 1);
+	take_number(next_one(way, inbox, NULL), 1);
+	let_send(&one, MANY(2));
+	let_send(&one, 99);
+	for (long n = 2; n < 12; n++)
+		let_send(&two, n);
+
+	int reported = 0; /* signals tell the order across senders */
+	for (long n = 2; n < 12;) {
+		int fd = next_one(way, inbox, &info);
+		if (fd >= 0) {
+			take_number(fd, n++);
+			CHECK(reported || flags);
+		} else {
+			CHECK(fd == -EMSGSIZE && info.nfds == 2 && info.pid == one.pid, "%s", errno_name(-fd));
+			CHECK(++reported == 1);
+		}
+	}
+	for (long n = 12; n < 20; n++) { /* they come back to it when nothing else is there */
+		info.nfds = 7;
+		CHECK_ERR(next_one(way, inbox, &info), EMSGSIZE);
+		CHECK(info.nfds == 2 && info.pid == one.pid);
+		CHECK(readable(sendfd_inbox_fileno(inbox)));
+		let_send(&two, n);
+		take_number(next_one(way, inbox, NULL), n);
+	}
+	int fds[2];
+	CHECK_EQ(sendfd_recvs(inbox, fds, 2, NULL, 0, &info, &NOW), 2);
+	CHECK_EQ(info.pid, one.pid);
+	take_number(fds[0], -2);
+	take_number(fds[1], -2);
+	take_number(next_one(way, inbox, NULL), 99); /* it was the first of its sender */
+	dismiss(&one);
+	dismiss(&two);
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(too_large_for_recv) { too_large(RECV, 0); }
+TEST(too_large_for_recv_quiet) { too_large(RECV, SENDFD_INBOX_NOSIGNAL); }
+TEST(too_large_for_claim) { too_large(CLAIM, 0); }
+
+/* Who was told of a parcel's size makes room, and gets that very parcel; and what came in what order is taken
+ * in this order. */
+TEST(a_parcel_that_now_fits_comes_first)
+{
+	target = getpid();
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		struct child one = fork_child(sends_what_it_hears, NULL), two = fork_child(sends_what_it_hears, NULL);
+		for (int round = 0; round < 3; round++) {
+			let_send(&one, 1); /* both are known from now on */
+			let_send(&two, 2);
+			close(recv_soon(inbox, NULL));
+			close(recv_soon(inbox, NULL));
+			let_send(&one, MANY(5));
+			let_send(&one, 3);
+			let_send(&two, 4);
+			let_send(&one, 5);
+			sendfd_info info;
+			int fds[8];
+			CHECK_ERR(sendfd_recvs(inbox, NULL, 0, NULL, 0, &info, &NOW), EMSGSIZE);
+			CHECK_EQ(info.nfds, 5);
+			CHECK_EQ(sendfd_recvs(inbox, fds, info.nfds, NULL, 0, NULL, &NOW), 5);
+			for (int i = 0; i < 5; i++)
+				take_number(fds[i], -5);
+			if (!flags) /* signals tell the order across senders */
+				for (long n = 3; n <= 5; n++)
+					expect_number(inbox, n);
+			else
+				for (int i = 0; i < 3; i++)
+					close(recv_soon(inbox, NULL));
+		}
+		dismiss(&one);
+		dismiss(&two);
+		expect_empty(inbox);
+		sendfd_inbox_close(inbox);
+	}
+}
+
+/* More of them than one look at the sockets shows. */
+TEST(hundreds_that_are_too_large)
+{
+	enum { MANY_LINKS = 300 };
+	char name[64];
+	int links[MANY_LINKS], fds[2] = {2, 2};
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		target = getpid();
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		inbox_name(getpid(), S, name, sizeof name);
+		for (int i = 0; i < MANY_LINKS; i++) {
+			links[i] = CHECK_OK(raw_connect(name));
+			CHECK_OK(raw_send(links[i], &WIRE(2, 0), sizeof(struct wire), fds, 2));
+		}
+		for (int i = 0; i < MANY_LINKS; i++)
+			CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+		struct child sender = fork_child(sends_what_it_hears, NULL);
+		for (long n = 1; n < 20; n++) {
+			let_send(&sender, n);
+			expect_number(inbox, n); /* and not one of the others */
+			CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+		}
+		dismiss(&sender);
+		for (int i = 0; i < MANY_LINKS; i++) {
+			CHECK_EQ(sendfd_recvs(inbox, fds, 2, NULL, 0, NULL, &NOW), 2);
+			close(fds[0]);
+			close(fds[1]);
+			fds[0] = fds[1] = 2;
+		}
+		for (int i = 0; i < MANY_LINKS; i++)
+			close(links[i]);
+		expect_empty(inbox);
+		sendfd_inbox_close(inbox);
+	}
+}
+
+/* --- one for which there is no room in the table ---------------------------------------------------- */
+TEST(larger_than_the_table)
+{
+	target = getpid();
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		struct child one = fork_child(sends_what_it_hears, NULL), two = fork_child(sends_what_it_hears, NULL);
+		struct rlimit before;
+		CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		let_send(&one, MANY(100));
+		let_send(&one, 99);
+		for (long n = 1; n < 20; n++)
+			let_send(&two, n);
+		set_limit(RLIMIT_NOFILE, 64);
+		int fds[100], seen = 0, open = 0;
+		for (long n = 1; n < 20;) { /* at the first contact, the order of the senders is theirs */
+			sendfd_info info = {.nfds = 7};
+			int result = sendfd_recvs(inbox, fds, 100, NULL, 0, &info, &NOW);
+			if (result == 1) {
+				take_number(fds[0], n++);
+			} else {
+				CHECK(result == -EMFILE, "%s", errno_name(-result));
+				CHECK(info.nfds == 100 && info.pid == one.pid);
+				CHECK(++seen < 5);
+			}
+			if (!open)
+				open = count_fds();
+		}
+		CHECK(count_fds() <= open + 1, "a link at most");
+		for (int i = 0; i < 5; i++)
+			CHECK_ERR(sendfd_recvs(inbox, fds, 100, NULL, 0, NULL, &NOW), EMFILE);
+		CHECK(readable(sendfd_inbox_fileno(inbox)));
+		set_limit(RLIMIT_NOFILE, before.rlim_cur);
+		CHECK_EQ(sendfd_recvs(inbox, fds, 100, NULL, 0, NULL, &NOW), 100);
+		for (int i = 0; i < 100; i++)
+			take_number(fds[i], -100);
+		expect_number(inbox, 99);
+		dismiss(&one);
+		dismiss(&two);
+		expect_empty(inbox);
+		sendfd_inbox_close(inbox);
+	}
+}
+
+/* --- one that may not be received -------------------------------------------------------------------- */
+static void refused(unsigned flags, int place)
+{
+	char name[64];
+	int fds[5] = {make_memfd(1), make_memfd(2), make_memfd(3)}, secret = make_memfd(4);
+	forbid(secret);
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	inbox_name(getpid(), S, name, sizeof name);
+	struct child other = fork_child(sends_what_it_hears, NULL);
+	int link = CHECK_OK(raw_connect(name)), sent[3] = {fds[0], fds[1], fds[2]};
+	sent[place] = secret;
+	CHECK_OK(raw_send(link, &WIRE(3, 0), sizeof(struct wire), sent, 3));
+	CHECK_OK(raw_send(link, &WIRE(1, 0), sizeof(struct wire), fds, 1));
+	for (long n = 1; n < 20; n++)
+		let_send(&other, n);
+
+	sendfd_info info = {.nfds = 7};
+	int got[3] = {-7, -7, -7};
+	CHECK_ERR(sendfd_recvs(inbox, got, 3, NULL, 0, &info, &NOW), EACCES);
+	CHECK(info.nfds == 3 && info.pid == getpid());
+	CHECK(got[0] == -7 && got[1] == -7 && got[2] == -7);
+	int open = count_fds();
+	for (long n = 1; n < 20; n++)
+		expect_number(inbox, n);
+	CHECK(count_fds() <= open + 1, "a link at most");
+	open = count_fds();
+	for (int i = 0; i < 5; i++)
+		CHECK_ERR(sendfd_recvs(inbox, got, 3, NULL, 0, NULL, &NOW), EACCES);
+	CHECK_EQ(count_fds(), open);
+
+	forbidden = 0; /* it is there, whole */
+	CHECK_EQ(sendfd_recvs(inbox, got, 3, NULL, 0, NULL, &NOW), 3);
+	for (int i = 0; i < 3; i++)
+		take_number(got[i], i == place ? 4 : i + 1);
+	expect_number(inbox, 1);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+	close(secret);
+	dismiss(&other);
+	close(link);
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(refused_by_a_security_module)
+{
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL)
+		for (int place = 0; place < 3; place++)
+			refused(flags, place);
+}
+
+TEST(refused_is_told_from_a_full_table)
+{
+	int sent = make_memfd(7), hoard[128], hoarded = 0;
+	set_limit(RLIMIT_NOFILE, 128);
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	CHECK_OK(sendfd(getpid(), S, sent));
+	CHECK_ERR(sendfd_recvs(inbox, NULL, 0, NULL, 0, NULL, &NOW), EMSGSIZE); /* the link is accepted */
+	forbid(sent);
+	for (int fd; (fd = fcntl(2, F_DUPFD_CLOEXEC, 0)) >= 0;)
+		hoard[hoarded++] = fd;
+	forbidden = 0;
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMFILE);
+	close(hoard[--hoarded]);
+	forbid(sent);
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EACCES);
+	forbidden = 0;
+	take_number(recv_soon(inbox, NULL), 7);
+	while (hoarded)
+		close(hoard[--hoarded]);
+	close(sent);
+	sendfd_inbox_close(inbox);
+}

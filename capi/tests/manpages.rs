@@ -110,7 +110,7 @@ int main(void)
     let program = source.with_extension("");
     std::fs::write(&source, code + MAIN).expect("a temporary file");
     let build = root().join("build");
-    let built = Command::new("cc")
+    let compiled = Command::new("cc")
         .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I"])
         .args([&root().join("include"), &source])
         .arg("-o")
@@ -121,7 +121,7 @@ int main(void)
         .output()
         .expect("a C compiler");
     std::fs::remove_file(&source).expect("the temporary file");
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
     let status = Command::new(&program).status().expect("the program");
     std::fs::remove_file(&program).expect("the temporary file");
     assert!(status.success(), "{status}");

@@ -104,6 +104,28 @@ TEST(a_dead_receiver_with_a_raw_clone) { survivor_is_noticed(dies_after_clone, t
 TEST(a_zombie_receiver_with_a_forked_child) { survivor_is_noticed(dies_after_fork, false); }
 TEST(a_zombie_receiver_with_a_raw_clone) { survivor_is_noticed(dies_after_clone, false); }
 
+/* However often it sends: a tenth of a second after the death at the latest, it is told. */
+TEST(a_busy_sender_notices_a_dead_receiver)
+{
+	struct child child = fork_child(dies_after_clone, NULL);
+	child_hear(&child);
+	int fd = make_memfd(1);
+	CHECK_OK(sendfd(child.pid, S, fd));
+	pid_t survivor = (pid_t)child_hear(&child);
+	child_tell(&child, 0);
+	child_join(&child);
+	long death = now_ms(), last = death;
+	int result;
+	while ((result = sendfd(child.pid, S, fd)) == 0 && last < death + 5000) {
+		last = now_ms();
+		poll(NULL, 0, 20); /* busier than it is patient */
+	}
+	close(fd);
+	kill(survivor, SIGKILL);
+	CHECK(result == -ESRCH, "%s", errno_name(-result));
+	CHECK(last - death < 300, "sent to the dead for %ld ms", last - death);
+}
+
 /* --- a recycled pid ---------------------------------------------------------------------------- */
 static bool next_pid_will_be(pid_t pid)
 {

@@ -14,11 +14,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// After this long without a send, the next one makes sure first that the receiver still lives.
+/// So long after a look the next send looks again first whether the receiver still lives.
 ///
 /// KERNEL: a child of the receiver that came from a raw `clone` holds its sockets open until it
 /// calls the library or ends; messages to a dead receiver would go nowhere without an error.
-const IDLE_MS: u64 = 100;
+const TRUSTED_MS: u64 = 100;
 
 /// So long a sender waits for one of whose end it is not told, before it looks whether that still lives.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -28,6 +28,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Link {
     socket: Connection,
     last_use: AtomicU64,
+    /// When the receiver was last seen to live.
+    last_look: AtomicU64,
     /// Of the task's pidfd, where it has one of its own.
     inode: Option<u64>,
     /// Of the process behind it, where the kernel gives no pidfd: id and start time.
@@ -103,8 +105,9 @@ impl Link {
             Ok(_) => None,
             Err(_) => process_of(socket.as_fd())?,
         };
-        let last_use = AtomicU64::new(clock::coarse_ms());
-        Ok(Link { socket, last_use, inode: to.inode(), process })
+        let now = clock::coarse_ms();
+        let (last_use, last_look) = (AtomicU64::new(now), AtomicU64::new(now));
+        Ok(Link { socket, last_use, last_look, inode: to.inode(), process })
     }
 
     /// Queues one parcel, without waiting.
@@ -115,13 +118,13 @@ impl Link {
     /// Whether there is no reason to doubt that the receiver lives.
     pub(crate) fn is_trusted(&self) -> bool {
         let now = clock::coarse_ms();
-        if now.saturating_sub(self.last_use()) <= IDLE_MS {
-            self.note_use(now);
+        self.note_use(now);
+        if now.saturating_sub(self.last_look.load(Ordering::Relaxed)) <= TRUSTED_MS {
             return true;
         }
         let alive = self.reaches_the_living();
         if alive {
-            self.note_use(now);
+            self.last_look.store(now, Ordering::Relaxed);
         }
         alive
     }

@@ -1,9 +1,11 @@
 //! What goes out, and how it is put on a socket as one message.
 
-use crate::sys::{self, Errno, fd, message, socket};
+use crate::sys::message::{self, Only};
+use crate::sys::{self, Errno, fd, socket};
 use crate::wire::{Header, LARGEST, MAX_DATA, MAX_FDS};
 use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A parcel on its way out: up to [`MAX_FDS`] descriptors and [`MAX_DATA`] bytes that stay together.
@@ -67,6 +69,9 @@ impl<'a> Outgoing<'a> {
     }
 }
 
+/// Whether this kernel cannot be told to queue a message on sequenced-packet sockets only.
+static NOT_TOLD: AtomicBool = AtomicBool::new(false);
+
 /// A parcel as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
@@ -94,14 +99,16 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Queues it on a socket, without waiting.
+    /// Queues it on a socket, without waiting; on nothing else, if the number has come to mean
+    /// something else.
     pub(crate) fn put_on(&self, socket: BorrowedFd<'_>) -> sys::Result<()> {
         let header = self.header.encode();
         let mut parts = [IoSlice::new(&header), IoSlice::new(self.data)];
         let parts = if self.data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
         let mut grown = false;
+        let mut only = if NOT_TOLD.load(Ordering::Relaxed) { Only::Any } else { Only::SeqPacket };
         loop {
-            match message::send(socket, parts, self.fds) {
+            match message::send(socket, parts, self.fds, only) {
                 Err(Errno(libc::EINTR)) => {}
                 // It is within our limits, so it is the socket's that is too low: it was made with
                 // `net.core.wmem_default`.
@@ -109,7 +116,17 @@ impl<'a> Message<'a> {
                     socket::make_room_to_send(socket, LARGEST)?;
                     grown = true;
                 }
-                sent => return sent.map(drop),
+                Err(Errno(libc::EINVAL))
+                    if only == Only::SeqPacket && socket::is_seqpacket(socket) =>
+                {
+                    only = Only::Any;
+                }
+                sent => {
+                    if sent.is_ok() && only == Only::Any {
+                        NOT_TOLD.store(true, Ordering::Relaxed);
+                    }
+                    return sent.map(drop);
+                }
             }
         }
     }

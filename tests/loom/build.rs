@@ -9,43 +9,87 @@ const CORE: &str = "../../core/src";
 
 /// What a model has to see besides.
 const REGISTERED: &str = "
+unsafe impl memory::Zeroed for Part {
+    fn zeros() -> Part {
+        Part(std::array::from_fn(|_| Entry { serial: AtomicU32::new(0), mark: AtomicU64::new(0) }))
+    }
+}
+
+/// The numbers that a child would close.
 pub(crate) fn registered() -> Vec<RawFd> {
-    let words: Vec<u64> = OURS.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-    (0..MOST).filter(|fd| words[fd / 64] >> (fd % 64) & 1 != 0).map(|fd| fd as RawFd).collect()
+    let entries = PARTS.iter().flat_map(|part| {
+        let part = memory::shared(part.load(Ordering::Relaxed));
+        let entry = move |i| part.map(|part: &Part| &part.0[i]);
+        (0..IN_PART).map(entry)
+    });
+    let number = |(index, entry): (usize, Option<&Entry>)| {
+        entry.filter(|entry| !entry.holds(0) && entry.mark().is_on(index as RawFd)).map(|_| index as RawFd)
+    };
+    entries.enumerate().filter_map(number).collect()
 }
 ";
 
 fn main() {
     // loom's types cannot be made in constants, nor stand in statics of their own.
-    give("sys/fork.rs", "fork.rs", |text| {
+    give("sys/table.rs", "table.rs", |text| {
         exchange(text, "//!", "//");
         exchange(
             text,
-            "use super::{Errno, Result};",
-            "use crate::{Errno, Result, kernel as libc, sync};",
+            "use super::{Errno, Result, epoll, fd, fork, gate, memory};",
+            "use crate::kernel::{self as libc, epoll, fd, memory};\nuse crate::{Errno, Result, fork, gate, sync};",
         );
         exchange(
             text,
             "use std::os::fd::{AsRawFd, OwnedFd, RawFd};",
             "use crate::kernel::{OwnedFd, RawFd};",
         );
-        exchange(text, "use std::sync::Once;", "use sync::Once;");
         exchange(text, "use std::sync::atomic::", "use sync::atomic::");
-        exchange(text, "std::thread::yield_now", "sync::yield_now");
-        exchange(text, "const MOST: usize = 1 << 20;", "const MOST: usize = 128;");
+        exchange(text, "const MOST: usize = 1 << 20;", "const MOST: usize = 32;");
+        exchange(text, "const IN_PART: usize = 4096;", "const IN_PART: usize = 16;");
+        exchange(text, "// SAFETY: integers.\nunsafe impl memory::Zeroed for Part {}\n", "");
         exchange(
             text,
-            "[const { AtomicU64::new(0) }; MOST / 64]",
-            "std::array::from_fn(|_| AtomicU64::new(0))",
+            " =\n    [const { AtomicPtr::new(std::ptr::null_mut()) }; MOST / IN_PART];",
+            " = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));",
+        );
+        exchange(text, "pub(super)", "pub(crate)");
+        statics(text, 3);
+        text.push_str(REGISTERED);
+    });
+    give("sys/gate.rs", "gate.rs", |text| {
+        exchange(text, "//!", "//");
+        exchange(text, "use super::futex::", "use crate::kernel::futex::");
+        exchange(text, "use std::sync::atomic::", "use crate::sync;\nuse sync::atomic::");
+        exchange(
+            text,
+            "thread_local! { static HERE: Cell<u8> = const { Cell::new(0) } }",
+            "sync::thread_local! { static HERE: Cell<u8> = Cell::new(0) }",
+        );
+        exchange(text, "pub(super)", "pub(crate)");
+        statics(text, 3);
+    });
+    give("sys/fork.rs", "fork.rs", |text| {
+        exchange(text, "//!", "//");
+        exchange(text, "use super::futex::", "use crate::kernel::futex::");
+        exchange(
+            text,
+            "use super::{gate, ids, memory, table};",
+            "use crate::kernel::{self as libc, ids, memory};\nuse crate::{gate, sync, table};",
+        );
+        exchange(text, "use std::sync::atomic::", "use sync::atomic::");
+        // The models load no library.
+        exchange(
+            text,
+            "#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic AT_LOAD: extern \"C\" fn() = prepare_once;",
+            "",
         );
         exchange(
             text,
             "pub(crate) const fn new() -> PerProcess<T>",
             "pub(crate) fn new() -> PerProcess<T>",
         );
-        exchange(text, "pub(super) fn", "pub(crate) fn");
-        statics(text, 6);
-        text.push_str(REGISTERED);
+        exchange(text, "pub(super)", "pub(crate)");
+        statics(text, 5);
     });
     give("send/cache.rs", "cache.rs", |text| {
         exchange(text, "//!", "//");

@@ -62,6 +62,7 @@ impl Listener {
         let reserve = Reserve::open(Arc::clone(epoll))?;
         let backlog = backlog(notifier.is_some());
         socket::listen(listener.as_fd(), backlog)?;
+        epoll.is_set_of(listener);
         let (epoll, former) = (Arc::clone(epoll), ids::uids());
         Ok(Listener { epoll, bound: Some(bound), backlog, reserve, unidentified: None, former })
     }
@@ -145,7 +146,7 @@ impl Listener {
 
     /// No connection is possible from now on, and whoever waits on the epoll set wakes up.
     pub(crate) fn stop_listening(&self) {
-        if let Some(listener) = self.socket() {
+        if let Some(listener) = self.socket().filter(|listener| listener.is_intact()) {
             socket::shut_down(listener.as_fd());
         }
     }
@@ -153,6 +154,8 @@ impl Listener {
     /// The connections that nobody has accepted are closed, unread.
     pub(crate) fn close(&mut self, unread: &mut Unread) {
         self.unidentified.take().into_iter().for_each(|socket| unread.put(socket));
+        self.reserve.settle();
+        self.epoll.settle();
         self.stop_listening();
         if let Some(bound) = self.bound.take().filter(|bound| bound.socket.is_intact()) {
             let listener = &bound.socket;

@@ -376,12 +376,13 @@ impl Queue {
     }
 
     fn close_link(&mut self, key: Key) {
-        if let Some(Link { socket, .. }) = self.links.remove(key) {
+        let link = self.links.remove(key);
+        if let Some(Link { socket, .. }) = link.filter(|link| link.socket.is_intact()) {
             if self.notifier.is_some() {
                 socket::disarm(socket.as_fd());
             }
             epoll::remove(self.epoll.as_fd(), socket.as_fd());
-            self.unread.put(socket);
+            self.unread.put_intact(socket);
         }
     }
 }

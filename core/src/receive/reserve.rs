@@ -34,9 +34,17 @@ impl Reserve {
         self.raised = something;
     }
 
+    /// To be called before the epoll set goes.
+    pub(crate) fn settle(&self) {
+        if let Some(eventfd) = &self.eventfd {
+            eventfd.settle();
+        }
+    }
+
     /// Makes room for one descriptor, if it has not done so already.
     pub(crate) fn give_up(&mut self) -> bool {
         let Some(eventfd) = self.eventfd.take() else { return false };
+        eventfd.settle();
         epoll::remove(self.epoll.as_fd(), eventfd.as_fd());
         self.raised = false;
         true
@@ -53,5 +61,6 @@ impl Reserve {
 fn member_of(epoll: &PrivateFd) -> Result<PrivateFd> {
     let eventfd = PrivateFd::new_out_of_the_way(eventfd::create)?;
     epoll::add(epoll.as_fd(), eventfd.as_fd())?;
+    eventfd.is_member_of(epoll);
     Ok(eventfd)
 }

@@ -177,7 +177,8 @@ impl Inner {
             drop(queue);
             let left = deadline.left_ms();
             let mut wait = || epoll::wait(self.epoll.as_fd(), &mut ready, left);
-            if left == 0 { wait() } else { uncancelled.except_in(wait) }?;
+            if left == 0 { wait() } else { uncancelled.except_in(wait) }
+                .map_err(|errno| self.unless_closed_by_the_program(errno))?;
             self.check()?;
             if ready.is_empty() && deadline.has_passed() || looks_left == 0 {
                 self.queue().look_again |= !ready.is_empty();
@@ -188,6 +189,15 @@ impl Inner {
             if !self.note_next_signal(&mut queue, overflow) {
                 queue.note_readable(&ready);
             }
+        }
+    }
+
+    /// A number that has come to mean something else gives whatever that gives.
+    fn unless_closed_by_the_program(&self, errno: Errno) -> Errno {
+        if errno == Errno(libc::EINTR) || self.epoll.is_intact() {
+            errno
+        } else {
+            Errno(libc::EBADF)
         }
     }
 

@@ -79,13 +79,10 @@ impl HeldLink {
                 return gone;
             }
             match self.fate.of(|| link.send(message)) {
+                Ok(()) => return Ok(()),
                 Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => return gone,
-                // Not one of the parcel's descriptors is bad, but our own.
-                Err(errno @ Errno(libc::EBADF | libc::ENOTSOCK))
-                    if link.was_closed_by_the_program(errno == Errno(libc::ENOTSOCK)) =>
-                {
-                    return gone;
-                }
+                // Whatever it says, it is not the link that says it.
+                Err(_) if !link.is_intact() => return gone,
                 Err(Errno(libc::EAGAIN)) => {
                     if !link.reaches_the_living() {
                         return gone;

@@ -115,6 +115,12 @@ impl Link {
         message.put_on(self.socket.as_fd())
     }
 
+    /// Whether the socket is the one that was connected. The program may have closed its number, and
+    /// opened something else under it.
+    pub(crate) fn is_intact(&self) -> bool {
+        self.socket.is_intact()
+    }
+
     /// Whether there is no reason to doubt that the receiver lives.
     pub(crate) fn is_trusted(&self) -> bool {
         let now = clock::coarse_ms();
@@ -129,9 +135,10 @@ impl Link {
         alive
     }
 
-    /// Whether the other end is open and its process alive.
+    /// Whether it is what it was, its other end open, and the process there alive.
     pub(crate) fn reaches_the_living(&self) -> bool {
-        !self.has_hung_up()
+        self.is_intact()
+            && !self.has_hung_up()
             && match socket::peer_pidfd(self.as_fd()) {
                 Ok(fd) => pidfd::is_alive(fd.as_fd()),
                 Err(Errno(libc::ESRCH)) => false,
@@ -146,17 +153,7 @@ impl Link {
     }
 
     pub(crate) fn is_of_no_use(&self) -> bool {
-        self.has_hung_up() || self.was_closed_by_the_program(false)
-    }
-
-    /// For a program that closes all descriptors, ours among them: the number is left alone.
-    /// `reused`: it is known to mean something else by now.
-    pub(crate) fn was_closed_by_the_program(&self, reused: bool) -> bool {
-        let gone = reused || !fd::is_open(self.as_fd());
-        if gone {
-            self.socket.disown();
-        }
-        gone
+        !self.is_intact() || self.has_hung_up()
     }
 
     /// Waits until a full inbox has room, its end has come, or the deadline has; or for a moment, after

@@ -79,12 +79,9 @@ impl Outgoing<'_> {
         loop {
             let link = self.link(cache, key, target, signal, deadline)?;
             match link.send(&message) {
-                // Not one of the parcel's descriptors is bad, but our own.
-                Err(errno @ Errno(libc::EBADF | libc::ENOTSOCK))
-                    if link.was_closed_by_the_program(errno == Errno(libc::ENOTSOCK)) =>
-                {
-                    cache.remove(key, &link);
-                }
+                Ok(()) => return Ok(()),
+                // Whatever it says, it is not the link that says it.
+                Err(_) if !link.is_intact() => cache.remove(key, &link),
                 // The receiver closed its inbox or died. It, or its successor, may have a new one.
                 Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => {
                     cache.remove(key, &link);
@@ -124,7 +121,8 @@ impl Outgoing<'_> {
         }
         cache.drop_the_dead();
         let recipient = Recipient::find(target)?;
-        let link = match cache.find(recipient.inode(), key.signo).filter(|link| link.is_trusted()) {
+        let known = cache.find(recipient.inode(), key.signo);
+        let link = match known.filter(|link| link.is_intact() && link.is_trusted()) {
             Some(link) => link,
             None => Arc::new(Link::open(&recipient, signal, deadline, self.interruptible)?),
         };

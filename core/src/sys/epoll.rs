@@ -53,8 +53,7 @@ pub(crate) fn add(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn add_for(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, events: c_int) -> Result<()> {
-    #[allow(clippy::cast_sign_loss, reason = "flags, and a valid descriptor is not negative")]
-    let mut event = libc::epoll_event { events: events as u32, u64: fd.as_raw_fd() as u64 };
+    let mut event = event(fd.as_raw_fd(), events);
     // SAFETY: the event is valid for the call; both descriptors are borrowed.
     let added = unsafe {
         libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd.as_raw_fd(), &raw mut event)
@@ -68,6 +67,21 @@ fn add_for(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>, events: c_int) -> Result<(
 /// too many others are still queued; the last one always is.
 pub(crate) fn add_each_writable(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<()> {
     add_for(epoll, fd, libc::EPOLLOUT | libc::EPOLLET)
+}
+
+/// Whether the number `set` is an epoll set that has what the number `member` stands for, under that
+/// number.
+///
+/// KERNEL: a member is a number and an open file; it is out of the set once the file is closed.
+pub(super) fn has(set: RawFd, member: RawFd) -> bool {
+    let mut event = event(member, libc::EPOLLIN | libc::EPOLLRDHUP);
+    // SAFETY: the event is valid for the call, which changes nothing: it is what `add` has said.
+    unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_MOD, member, &raw mut event) == 0 }
+}
+
+#[allow(clippy::cast_sign_loss, reason = "flags, and a valid descriptor is not negative")]
+fn event(fd: RawFd, events: c_int) -> libc::epoll_event {
+    libc::epoll_event { events: events as u32, u64: fd as u64 }
 }
 
 /// Stops watching `fd`; nothing to do if it was not watched.

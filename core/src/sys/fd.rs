@@ -1,79 +1,159 @@
 //! Descriptors that the library keeps for itself.
 
-use super::{Errno, Result, check, fork};
+use super::table::{self, Look, Mark};
+use super::{Errno, Result, check};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+/// KERNEL: no descriptor can have this number, so every call with it gives EBADF.
+const NONE: RawFd = RawFd::MAX;
+
 /// A descriptor of the library's own: close-on-exec, and closed in every forked child.
+///
+/// Where the program has closed it, and the library has opened another one under its number, it is none:
+/// every call gives EBADF.
 #[derive(Debug)]
-pub(crate) struct PrivateFd(ManuallyDrop<OwnedFd>);
+pub(crate) struct PrivateFd {
+    fd: ManuallyDrop<OwnedFd>,
+    serial: u32,
+}
 
 impl PrivateFd {
     /// Owns what `make` opens, under the lowest free number.
     pub(crate) fn new(make: impl FnOnce() -> Result<OwnedFd>) -> Result<PrivateFd> {
-        fork::enlist(make).map(|fd| PrivateFd(ManuallyDrop::new(fd)))
+        PrivateFd::marked(|| Ok((make()?, Mark::None)))
     }
 
     /// Owns both that `make` opens.
     pub(crate) fn pair(
         make: impl FnOnce() -> Result<(OwnedFd, OwnedFd)>,
     ) -> Result<(PrivateFd, PrivateFd)> {
-        let own = |fd| PrivateFd(ManuallyDrop::new(fd));
-        fork::enlist_pair(make).map(|(one, other)| (own(one), own(other)))
+        let (one, other) = table::enlist_pair(|| {
+            let (one, other) = make()?;
+            let mark = |fd: &OwnedFd| mark(fd.as_raw_fd()).unwrap_or(Mark::None);
+            let marks = (mark(&one), mark(&other));
+            Ok(((one, marks.0), (other, marks.1)))
+        })?;
+        Ok((PrivateFd::registered(one), PrivateFd::registered(other)))
     }
 
     /// The same under a high number, so that the low ones stay the program's: a received descriptor
-    /// gets the number that the program expects, and `select` keeps working.
+    /// gets the number that the program expects, and `select` keeps working. A socket is told from
+    /// whatever else may get its number.
     pub(crate) fn new_out_of_the_way(make: impl FnOnce() -> Result<OwnedFd>) -> Result<PrivateFd> {
-        PrivateFd::new(|| make().map(lift))
+        PrivateFd::marked(|| {
+            let fd = make().map(lift)?;
+            let mark = mark(fd.as_raw_fd()).unwrap_or(Mark::None);
+            Ok((fd, mark))
+        })
     }
-}
 
-impl PrivateFd {
-    /// Whether it is known to be what it was: the program may have closed it.
+    fn marked(make: impl FnOnce() -> Result<(OwnedFd, Mark)>) -> Result<PrivateFd> {
+        table::enlist(make).map(PrivateFd::registered)
+    }
+
+    fn registered((fd, serial): (OwnedFd, u32)) -> PrivateFd {
+        PrivateFd { fd: ManuallyDrop::new(fd), serial }
+    }
+
+    /// This is an epoll set, and `member` is in it: by that it can be told from others.
+    pub(crate) fn is_set_of(&self, member: &PrivateFd) {
+        table::remark(self.fd.as_raw_fd(), self.serial, Mark::SetOf(member.number()));
+    }
+
+    /// This is in the epoll set `set`: by that it can be told from others.
+    pub(crate) fn is_member_of(&self, set: &PrivateFd) {
+        table::remark(self.fd.as_raw_fd(), self.serial, Mark::MemberOf(set.number()));
+    }
+
+    /// To be called before that ceases to be true: it is ours from now on without a further look, or
+    /// not at all.
+    pub(crate) fn settle(&self) {
+        table::settle(self.fd.as_raw_fd(), self.serial);
+    }
+
+    /// Whether it is what it was, and not something else that has got its number since.
     pub(crate) fn is_intact(&self) -> bool {
-        fork::is_ours(self.as_raw_fd())
+        table::is_intact(self.fd.as_raw_fd(), self.serial)
     }
 
-    /// The program has closed this number behind our back: it is the program's now.
-    pub(crate) fn disown(&self) {
-        fork::disown(self.as_raw_fd());
+    /// Closes it after a look has shown that it is intact.
+    pub(crate) fn close_intact(self) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: taken once, here; the whole is not dropped.
+        let fd = unsafe { ManuallyDrop::take(&mut this.fd) };
+        table::discharge(fd, this.serial, Look::Done);
+    }
+
+    fn number(&self) -> RawFd {
+        let number = self.fd.as_raw_fd();
+        if table::holds(number, self.serial) { number } else { NONE }
     }
 }
 
 impl AsFd for PrivateFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        // SAFETY: open while this exists, or a number that is never open, which is not -1.
+        unsafe { BorrowedFd::borrow_raw(self.number()) }
     }
 }
 
 impl AsRawFd for PrivateFd {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.number()
     }
 }
 
 impl Drop for PrivateFd {
     fn drop(&mut self) {
         // SAFETY: taken once, here; nothing uses the field afterwards.
-        fork::discharge(unsafe { ManuallyDrop::take(&mut self.0) });
+        let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
+        table::discharge(fd, self.serial, Look::First);
     }
 }
 
-/// Moves a descriptor to a number from 1024 up, or from half of the limit up where that is lower;
+/// By what a socket can be told from all others; `Mark::None` for what is no socket.
+///
+/// KERNEL: the inode of a socket is of 32 bits, and unique among those that are open.
+pub(super) fn mark(number: RawFd) -> Result<Mark> {
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the pointer is to a struct that the call fills.
+    check(unsafe { libc::fstat64(number, stat.as_mut_ptr()) })?;
+    // SAFETY: filled by the successful call above.
+    let stat = unsafe { stat.assume_init() };
+    Ok(match u32::try_from(stat.st_ino) {
+        Ok(inode) if stat.st_mode & libc::S_IFMT == libc::S_IFSOCK => Mark::Inode(inode),
+        _ => Mark::None,
+    })
+}
+
+/// For descriptors that nobody owns.
+pub(super) fn close(number: RawFd) {
+    // SAFETY: in a forked child, a descriptor that the library opened before the fork, and that its
+    // owner cannot reach: every use looks at the table first.
+    unsafe { libc::close(number) };
+}
+
+/// Where the numbers of the library's own begin, if the limit allows.
+const HIGH: RawFd = 1024;
+
+/// Moves a descriptor to a number from 1024 up, or from half of the limit up where that is too high;
 /// leaves it where it is when there is no room.
 fn lift(fd: OwnedFd) -> OwnedFd {
-    let base = lifted_base();
+    lift_to(fd, HIGH).or_else(|fd| lift_to(fd, lifted_base())).unwrap_or_else(|fd| fd)
+}
+
+fn lift_to(fd: OwnedFd, base: RawFd) -> std::result::Result<OwnedFd, OwnedFd> {
     if fd.as_raw_fd() >= base {
-        return fd;
+        return Ok(fd);
     }
     // SAFETY: a borrowed descriptor and a plain number.
     let lifted = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, base) };
     if lifted < 0 {
-        return fd;
+        return Err(fd);
     }
     // SAFETY: a new descriptor that nobody else owns.
-    unsafe { OwnedFd::from_raw_fd(lifted) }
+    Ok(unsafe { OwnedFd::from_raw_fd(lifted) })
 }
 
 fn lifted_base() -> RawFd {
@@ -84,7 +164,7 @@ fn lifted_base() -> RawFd {
     }
     // SAFETY: filled by the successful call above.
     let limit = unsafe { limit.assume_init() }.rlim_cur;
-    RawFd::try_from((limit / 2).min(1024)).unwrap_or(0)
+    RawFd::try_from(limit / 2).unwrap_or(HIGH).min(HIGH)
 }
 
 /// `fcntl(F_DUPFD_CLOEXEC)`, for a caller outside the library.
@@ -107,7 +187,7 @@ pub(crate) fn named(number: RawFd) -> Result<BorrowedFd<'static>> {
 
 /// Whether one more descriptor could be opened.
 pub(crate) fn table_has_room(any: BorrowedFd<'_>) -> bool {
-    fork::undisturbed(|| duplicate(any).is_ok())
+    super::fork::undisturbed(|| duplicate(any).is_ok())
 }
 
 /// The numbers of borrowed descriptors.
@@ -146,9 +226,4 @@ pub(crate) fn poll<const N: usize>(
 pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     matches!(poll([(socket, Awaited::Readable)], 0),
         Ok([seen]) if seen & (libc::POLLHUP | libc::POLLERR) != 0)
-}
-
-/// Whether the number is open at all.
-pub(crate) fn is_open(fd: BorrowedFd<'_>) -> bool {
-    !matches!(poll([(fd, Awaited::Readable)], 0), Ok([seen]) if seen & libc::POLLNVAL != 0)
 }

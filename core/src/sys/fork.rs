@@ -1,28 +1,18 @@
-//! Which descriptors are the library's own, and how a forked child forgets them.
+//! How a forked child forgets what it has inherited of the library.
 //!
 //! KERNEL: a child inherits every socket. It could then steal mail, keep a dead parent's inbox open
-//! and hide a hang-up from the other side. So the numbers of all descriptors that the library opens
-//! stand in one table, and a child closes them before anything else: in a `pthread_atfork` handler,
-//! or, after a raw `clone`, at its first call, which it knows by a page that the kernel wipes.
+//! and hide a hang-up from the other side. So a child closes all that stands in the table of descriptors
+//! (`table.rs`) before anything else: in a `pthread_atfork` handler, or, after a raw `clone`, at its
+//! first call, which it knows by a page that the kernel wipes.
 //!
-//! Guarantees: no descriptor is created or closed by the library while a fork is under way, so the
-//! child's copy of the table is exact. The child's handler uses atomics and `close` only, as POSIX
-//! demands of a child of a threaded process.
+//! The handlers are registered when the library is loaded, before those of the program: handlers before
+//! a fork run in reverse order, so the gate is shut last, and no lock of the program's is waited for
+//! behind it. The child's handler uses atomics and system calls only, as POSIX demands of a child of a
+//! threaded process.
 
-use super::{Errno, Result};
-use std::ffi::c_void;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::Once;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-
-/// One past the highest number that can be registered (the usual hard limit of `RLIMIT_NOFILE`).
-const MOST: usize = 1 << 20;
-
-/// Bit n is set while descriptor n is ours. A page of it comes into being when it is first touched.
-static OURS: [AtomicU64; MOST / 64] = [const { AtomicU64::new(0) }; MOST / 64];
-
-/// One past the highest number registered so far.
-static HIGHEST: AtomicUsize = AtomicUsize::new(0);
+use super::futex::{self, Patience};
+use super::{gate, ids, memory, table};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// How many times this process's line has forked since the library was loaded.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -32,186 +22,120 @@ static PAGE: AtomicPtr<AtomicU32> = AtomicPtr::new(std::ptr::null_mut());
 const WIPED: u32 = 0;
 const WAKING: u32 = 1;
 const AWAKE: u32 = 2;
+/// Where the kernel does not wipe: a fork is under way, and this may be the child.
+const PERHAPS: u32 = 3;
 
-/// Threads that are creating or closing a descriptor, and `FORKING` from the moment on when a thread
-/// wants to fork: from then on nobody enters, so that it need not wait for long.
-static GATE: AtomicU32 = AtomicU32::new(0);
-const FORKING: u32 = 1 << 31;
+/// Whether the kernel wipes the page.
+static WIPES: AtomicBool = AtomicBool::new(false);
 
-struct Pass;
+/// The process that forks, where the kernel does not wipe.
+static FORKING: AtomicI32 = AtomicI32::new(0);
 
-impl Pass {
-    fn take() -> Pass {
-        loop {
-            let inside = GATE.load(Ordering::Relaxed) & !FORKING;
-            let entered = GATE.compare_exchange_weak(
-                inside,
-                inside + 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            );
-            if entered.is_ok() {
-                return Pass;
-            }
-            std::thread::yield_now();
-        }
-    }
-}
+static PREPARED: AtomicBool = AtomicBool::new(false);
 
-impl Drop for Pass {
-    fn drop(&mut self) {
-        GATE.fetch_sub(1, Ordering::Release);
-    }
-}
+/// Run when the library is loaded.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static AT_LOAD: extern "C" fn() = prepare_once;
 
-/// Takes a descriptor from `make` into the table, so that no child keeps it.
+/// Registers the handlers and maps the page, where that has not been done.
 ///
-/// `make` must not wait: a fork in another thread waits for it.
-pub(super) fn enlist(make: impl FnOnce() -> Result<OwnedFd>) -> Result<OwnedFd> {
-    prepare_once();
-    generation();
-    let _pass = Pass::take();
-    let fd = make()?;
-    register(&fd)?;
-    Ok(fd)
-}
-
-/// The same for two at once.
-pub(super) fn enlist_pair(
-    make: impl FnOnce() -> Result<(OwnedFd, OwnedFd)>,
-) -> Result<(OwnedFd, OwnedFd)> {
-    prepare_once();
-    generation();
-    let _pass = Pass::take();
-    let (one, other) = make()?;
-    register(&one)?;
-    register(&other).inspect_err(|_| unregister(&one))?;
-    Ok((one, other))
-}
-
-fn register(fd: &OwnedFd) -> Result<()> {
-    let (word, bit) = place(fd.as_raw_fd()).ok_or(Errno(libc::EMFILE))?;
-    HIGHEST.fetch_max(word + 1, Ordering::Relaxed);
-    OURS[word].fetch_or(bit, Ordering::Relaxed);
-    Ok(())
-}
-
-fn unregister(fd: &OwnedFd) {
-    disown(fd.as_raw_fd());
-}
-
-/// Runs `work`, which opens and closes descriptors by itself and must not wait, between forks.
-pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
-    prepare_once();
-    generation();
-    let _pass = Pass::take();
-    work()
-}
-
-/// Closes a descriptor of ours; not in a child, where it is closed already.
-pub(super) fn discharge(fd: OwnedFd) {
-    generation();
-    let _pass = Pass::take();
-    let ours = place(fd.as_raw_fd())
-        .is_some_and(|(word, bit)| OURS[word].fetch_and(!bit, Ordering::Relaxed) & bit != 0);
-    if ours {
-        drop(fd);
-    } else {
-        std::mem::forget(fd);
+/// No lock and no `Once`: a fork can catch another thread half way, and the child would wait for it.
+pub(super) fn prepare() {
+    if !PREPARED.load(Ordering::Relaxed) {
+        prepare_once();
     }
+    generation();
 }
 
-pub(super) fn is_ours(fd: RawFd) -> bool {
-    place(fd).is_some_and(|(word, bit)| OURS[word].load(Ordering::Relaxed) & bit != 0)
-}
-
-/// Leaves a number alone that has come to mean something of the program's.
-pub(super) fn disown(fd: RawFd) {
-    if let Some((word, bit)) = place(fd) {
-        OURS[word].fetch_and(!bit, Ordering::Relaxed);
+extern "C" fn prepare_once() {
+    if PREPARED.swap(true, Ordering::AcqRel) {
+        return;
     }
-}
-
-fn place(fd: RawFd) -> Option<(usize, u64)> {
-    let fd = usize::try_from(fd).ok().filter(|fd| *fd < MOST)?;
-    Some((fd / 64, 1 << (fd % 64)))
+    // SAFETY: three functions that live as long as this library; glibc drops them by itself when the
+    // library is unloaded. It can fail for want of memory only; the page then does it.
+    unsafe { libc::pthread_atfork(Some(before_fork), Some(after_in_parent), Some(after_in_child)) };
+    if let Ok(page) = memory::zeroed::<AtomicU32>() {
+        WIPES.store(memory::wipe_on_fork(page), Ordering::Relaxed);
+        page.store(AWAKE, Ordering::Relaxed);
+        PAGE.store(std::ptr::from_ref(page).cast_mut(), Ordering::Release);
+    }
 }
 
 /// A number that differs between a process and the children it forks.
 ///
 /// The first call in a child closes what it inherited of the library.
 pub(crate) fn generation() -> u32 {
-    let page = PAGE.load(Ordering::Acquire);
-    if !page.is_null() {
-        // SAFETY: once set, the pointer stays valid until the process ends.
-        let page = unsafe { &*page };
-        if page.load(Ordering::Acquire) != AWAKE {
-            wake_in_child(page);
-        }
+    if let Some(page) = memory::shared(PAGE.load(Ordering::Acquire))
+        && page.load(Ordering::Acquire) != AWAKE
+    {
+        settle(page);
     }
     GENERATION.load(Ordering::Relaxed)
 }
 
 #[cold]
-fn wake_in_child(page: &AtomicU32) {
-    match page.compare_exchange(WIPED, WAKING, Ordering::Acquire, Ordering::Acquire) {
-        Ok(_) => {
-            forget();
-            page.store(AWAKE, Ordering::Release);
-        }
-        // Another thread of this child is at it; it only closes descriptors.
-        Err(_) => {
-            while page.load(Ordering::Acquire) == WAKING {
-                std::thread::yield_now();
+fn settle(page: &AtomicU32) {
+    loop {
+        match page.load(Ordering::Acquire) {
+            AWAKE => return,
+            PERHAPS if ids::process() == FORKING.load(Ordering::Relaxed) => return,
+            // Another thread of this child is at it; it only closes descriptors.
+            WAKING => {
+                Patience::new().wait(page, WAKING);
             }
+            child @ (WIPED | PERHAPS) if turn(page, child, WAKING) => {
+                begin_anew();
+                page.store(AWAKE, Ordering::Release);
+                futex::wake_all(page);
+            }
+            _ => {}
         }
     }
 }
 
 /// Closes everything that was inherited and begins a new generation.
-fn forget() {
-    let highest = HIGHEST.load(Ordering::Relaxed);
-    for (index, word) in OURS[..highest].iter().enumerate() {
-        let mut bits = word.swap(0, Ordering::Relaxed);
-        while bits != 0 {
-            let fd = index * 64 + bits.trailing_zeros() as usize;
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_possible_wrap,
-                reason = "< 2^20"
-            )]
-            // SAFETY: a descriptor that the library opened before the fork and that its owner in
-            // this process can no longer reach: every use checks the generation first.
-            unsafe {
-                libc::close(fd as RawFd)
-            };
-            bits &= bits - 1;
-        }
-    }
+fn begin_anew() {
+    table::close_inherited();
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    GATE.store(0, Ordering::Release);
+    gate::begin_anew();
 }
 
 extern "C" fn before_fork() {
-    while GATE.fetch_or(FORKING, Ordering::Acquire) & FORKING != 0 {
-        std::thread::yield_now();
-    }
-    while GATE.load(Ordering::Acquire) != FORKING {
-        std::thread::yield_now();
+    gate::shut();
+    if let Some(page) = memory::shared(PAGE.load(Ordering::Acquire))
+        && !WIPES.load(Ordering::Relaxed)
+    {
+        FORKING.store(ids::process(), Ordering::Relaxed);
+        turn(page, AWAKE, PERHAPS);
     }
 }
 
-extern "C" fn after_fork_in_parent() {
-    GATE.store(0, Ordering::Release);
+extern "C" fn after_in_parent() {
+    if let Some(page) = memory::shared(PAGE.load(Ordering::Acquire)) {
+        turn(page, PERHAPS, AWAKE);
+    }
+    gate::open();
 }
 
-extern "C" fn after_fork_in_child() {
-    forget();
-    let page = PAGE.load(Ordering::Acquire);
-    if !page.is_null() {
-        // SAFETY: once set, the pointer stays valid until the process ends.
-        unsafe { &*page }.store(AWAKE, Ordering::Release);
+fn turn(page: &AtomicU32, from: u32, to: u32) -> bool {
+    page.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+}
+
+/// A handler of the program's that ran before this one may have called the library, which then has begun
+/// anew already: what was opened since stays.
+extern "C" fn after_in_child() {
+    match memory::shared(PAGE.load(Ordering::Acquire)) {
+        Some(_) => drop(generation()),
+        None => begin_anew(),
     }
+}
+
+/// Runs `work`, which opens and closes descriptors by itself and must not wait, between forks.
+pub(crate) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+    prepare();
+    let _pass = gate::pass();
+    work()
 }
 
 /// Something that every process has one of: a child begins with a new one and leaves the inherited
@@ -260,59 +184,5 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
             // SAFETY: made above and seen by nobody else.
             drop(unsafe { Box::from_raw(new) });
         }
-    }
-}
-
-/// Registers the handlers and maps the page, at the first descriptor.
-fn prepare_once() {
-    static PREPARED: Once = Once::new();
-    PREPARED.call_once(|| {
-        // SAFETY: three functions that live as long as this library; glibc drops them by itself
-        // when the library is unloaded. It can fail for want of memory only; the page then does it.
-        unsafe {
-            libc::pthread_atfork(
-                Some(before_fork),
-                Some(after_fork_in_parent),
-                Some(after_fork_in_child),
-            )
-        };
-        map_page();
-    });
-}
-
-fn map_page() {
-    const SIZE: usize = 4096;
-    // SAFETY: a new private mapping at an address of the kernel's choice.
-    let page = unsafe {
-        libc::mmap(
-            std::ptr::null_mut::<c_void>(),
-            SIZE,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    if page == libc::MAP_FAILED {
-        return;
-    }
-    // SAFETY: the mapping made above. KERNEL(4.14): where it is refused, the atfork handlers alone
-    // do the work, and a raw clone is not noticed.
-    unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) };
-    let page = page.cast::<AtomicU32>();
-    // SAFETY: mapped, aligned to a page, zeroed, and never unmapped.
-    unsafe { &*page }.store(AWAKE, Ordering::Relaxed);
-    PAGE.store(page, Ordering::Release);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_out_of_the_table_has_no_place() {
-        assert_eq!(place(-1), None);
-        assert_eq!(place(1 << 20), None);
-        assert_eq!(place(65), Some((1, 2)));
     }
 }

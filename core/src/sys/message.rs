@@ -35,12 +35,24 @@ fn header(parts: *mut libc::iovec, count: usize) -> libc::msghdr {
     header
 }
 
+/// Whether a message is made such that the kernel refuses it on anything but a sequenced-packet socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Only {
+    SeqPacket,
+    Any,
+}
+
 /// Sends `parts` as one message with the descriptors `fds` (at most [`SCM_MAX_FD`]), without waiting
 /// and without SIGPIPE. The kernel checks the numbers.
+///
+/// KERNEL: a sequenced-packet socket ignores the name and `MSG_FASTOPEN`. With them a connected stream,
+/// of TCP or of this machine, gives EISCONN, and what takes datagrams EINVAL, for the name is none of
+/// theirs. gVisor gives EINVAL for the flag.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     parts: &mut [IoSlice<'_>],
     fds: &[RawFd],
+    only: Only,
 ) -> Result<usize> {
     assert!(fds.len() <= SCM_MAX_FD, "the caller bounds the count");
     let bytes = size_of_val(fds);
@@ -67,7 +79,16 @@ pub(crate) fn send(
         header.msg_control = start.cast::<c_void>();
         header.msg_controllen = cmsg_len as _;
     }
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let mut flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    #[allow(clippy::cast_possible_truncation, reason = "AF_UNIX is 1")]
+    let mut name = libc::AF_UNIX as libc::sa_family_t;
+    #[allow(clippy::cast_possible_truncation, reason = "2 bytes")]
+    let name_len = size_of_val(&name) as libc::socklen_t;
+    if only == Only::SeqPacket {
+        header.msg_name = (&raw mut name).cast::<c_void>();
+        header.msg_namelen = name_len;
+        flags |= libc::MSG_FASTOPEN;
+    }
     // SAFETY: a header whose pointers are all valid for the call.
     check_size(unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) })
 }

@@ -10,12 +10,16 @@ pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
 pub(crate) mod fork;
+mod futex;
+mod gate;
 pub(crate) mod ids;
+mod memory;
 pub(crate) mod message;
 pub(crate) mod pidfd;
 pub(crate) mod release;
 pub(crate) mod signal;
 pub(crate) mod socket;
+mod table;
 pub(crate) mod unread;
 
 use std::ffi::c_int;

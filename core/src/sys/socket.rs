@@ -219,6 +219,11 @@ pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> bool {
     option::<c_int>(fd, libc::SO_ACCEPTCONN).is_ok_and(|listens| listens != 0)
 }
 
+/// `SO_TYPE`: whether this is a sequenced-packet socket.
+pub(crate) fn is_seqpacket(fd: BorrowedFd<'_>) -> bool {
+    option::<c_int>(fd, libc::SO_TYPE) == Ok(libc::SOCK_SEQPACKET)
+}
+
 /// `FIONREAD`: the bytes of all messages that wait on the socket.
 pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
     let mut bytes: c_int = 0;

@@ -35,6 +35,8 @@ impl Drop for Connection {
             socket::stop_reading(socket.as_fd());
             if message::is_waiting(socket.as_fd()) {
                 close_elsewhere([socket]);
+            } else {
+                socket.close_intact();
             }
         }
     }
@@ -50,13 +52,17 @@ impl Unread {
     /// Its peer sees the end at once, whoever else holds it. It is closed now if nothing waits in it,
     /// and soon if something does.
     pub(crate) fn put(&mut self, socket: PrivateFd) {
-        if !socket.is_intact() {
-            return;
+        if socket.is_intact() {
+            self.put_intact(socket);
         }
+    }
+
+    /// The same after a look has shown that it is intact.
+    pub(crate) fn put_intact(&mut self, socket: PrivateFd) {
         // Nothing is added to it after that.
         socket::shut_down(socket.as_fd());
         if !message::is_waiting(socket.as_fd()) {
-            return;
+            return socket.close_intact();
         }
         if self.0.try_reserve(1).is_err() {
             return close_elsewhere([socket]);

@@ -1,23 +1,25 @@
-//! As much of a kernel as `sys/fork.rs` calls: descriptors, a page that a child finds wiped, handlers
-//! of `fork`. Its own lock is std's: a kernel gives no order to what the threads do in their memory.
+//! As much of a kernel as `sys/fork.rs`, `sys/table.rs` and `sys/gate.rs` call: descriptors, memory, a page
+//! that a child finds wiped, handlers of `fork`. Its own lock is std's: a kernel gives no order to what the
+//! threads do in their memory.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::lazy_static;
+use crate::table::Mark;
 use crate::{Errno, Result};
-use std::collections::BTreeSet;
-use std::ffi::{c_int, c_void};
+use std::collections::BTreeMap;
+use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use ::libc::{
-    EMFILE, MADV_WIPEONFORK, MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE,
-};
+pub(crate) use ::libc::{EBADF, EMFILE, ENOMEM};
 
 pub(crate) type RawFd = c_int;
 pub(crate) type Handler = extern "C" fn();
 
 #[derive(Default)]
 struct State {
-    open: BTreeSet<RawFd>,
+    /// The inode of what is open under a number.
+    open: BTreeMap<RawFd, u32>,
+    last_inode: u32,
     page: Option<&'static AtomicU32>,
     handlers: Option<[Handler; 3]>,
 }
@@ -42,25 +44,22 @@ impl OwnedFd {
 
 impl Drop for OwnedFd {
     fn drop(&mut self) {
-        assert!(kernel().open.remove(&self.0), "closed twice");
+        fd::close(self.0);
     }
 }
 
 /// The lowest number that is free.
-pub(crate) fn open() -> Result<OwnedFd> {
+pub(crate) fn open() -> Result<(OwnedFd, Mark)> {
     let mut kernel = kernel();
-    let fd = (3..).find(|fd| !kernel.open.contains(fd)).ok_or(Errno(EMFILE))?;
-    kernel.open.insert(fd);
-    Ok(OwnedFd(fd))
-}
-
-pub(crate) fn close(fd: RawFd) -> c_int {
-    assert!(kernel().open.remove(&fd), "closed twice");
-    0
+    let fd = (3..).find(|fd| !kernel.open.contains_key(fd)).ok_or(Errno(EMFILE))?;
+    kernel.last_inode += 1;
+    let inode = kernel.last_inode;
+    kernel.open.insert(fd, inode);
+    Ok((OwnedFd(fd), Mark::Inode(inode)))
 }
 
 pub(crate) fn open_now() -> Vec<RawFd> {
-    kernel().open.iter().copied().collect()
+    kernel().open.keys().copied().collect()
 }
 
 pub(crate) fn pthread_atfork(
@@ -76,18 +75,84 @@ pub(crate) fn handlers() -> [Handler; 3] {
     kernel().handlers.expect("registered with the first descriptor")
 }
 
-pub(crate) fn mmap(_: *mut c_void, _: usize, _: c_int, _: c_int, _: c_int, _: i64) -> *mut c_void {
-    let page: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
-    kernel().page = Some(page);
-    (&raw const *page).cast_mut().cast()
-}
-
-pub(crate) fn madvise(_: *mut c_void, _: usize, _: c_int) -> c_int {
-    0
-}
-
-/// What a raw `clone` does to the page of the child, which is this process from here on.
+/// What `fork` does to the page of the child, which is this process from here on.
 pub(crate) fn wipe() {
     let page = kernel().page.expect("mapped with the first descriptor");
     page.store(0, Ordering::SeqCst);
+}
+
+pub(crate) mod fd {
+    use super::{EBADF, Errno, Mark, RawFd, Result, kernel};
+
+    pub(crate) fn mark(number: RawFd) -> Result<Mark> {
+        kernel().open.get(&number).map(|inode| Mark::Inode(*inode)).ok_or(Errno(EBADF))
+    }
+
+    pub(crate) fn close(number: RawFd) {
+        assert!(kernel().open.remove(&number).is_some(), "closed twice");
+    }
+}
+
+pub(crate) mod epoll {
+    /// No descriptor is one here.
+    pub(crate) fn has(_: super::RawFd, _: super::RawFd) -> bool {
+        false
+    }
+}
+
+pub(crate) mod ids {
+    pub(crate) fn process() -> i32 {
+        1
+    }
+}
+
+pub(crate) mod futex {
+    use crate::sync::{atomic::AtomicU32, yield_now};
+
+    /// Without an end: a model in which everybody waits finds no order, and fails.
+    pub(crate) struct Patience;
+
+    impl Patience {
+        pub(crate) fn new() -> Patience {
+            Patience
+        }
+
+        pub(crate) fn wait(&mut self, _: &AtomicU32, _: u32) -> bool {
+            yield_now();
+            true
+        }
+    }
+
+    pub(crate) fn wake_all(_: &AtomicU32) {}
+}
+
+pub(crate) mod memory {
+    use super::{AtomicU32, Result, kernel};
+
+    pub(crate) unsafe trait Zeroed {
+        fn zeros() -> Self;
+    }
+
+    unsafe impl Zeroed for AtomicU32 {
+        fn zeros() -> AtomicU32 {
+            AtomicU32::new(0)
+        }
+    }
+
+    pub(crate) fn zeroed<T: Zeroed>() -> Result<&'static T> {
+        Ok(Box::leak(Box::new(T::zeros())))
+    }
+
+    pub(crate) fn give_back<T>(value: &'static T) {
+        drop(unsafe { Box::from_raw(std::ptr::from_ref(value).cast_mut()) });
+    }
+
+    pub(crate) fn shared<T>(pointer: *mut T) -> Option<&'static T> {
+        unsafe { pointer.as_ref() }
+    }
+
+    pub(crate) fn wipe_on_fork(page: &'static AtomicU32) -> bool {
+        kernel().page = Some(page);
+        true
+    }
 }

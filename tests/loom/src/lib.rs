@@ -1,5 +1,5 @@
 //! Models of what the threads of a process share in the core, on the core's own code: the table of
-//! descriptors and its gate (`sys/fork.rs`), and the links that are kept (`send/cache.rs`).
+//! descriptors, its gate and what a child makes of it (`sys/table.rs`, `sys/gate.rs`, `sys/fork.rs`), and the links that are kept (`send/cache.rs`).
 //!
 //! With `--cfg loom` every order of the threads' steps is tried, and every value that the memory orders
 //! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for
@@ -17,6 +17,12 @@ mod cache {
 }
 mod fork {
     include!(concat!(env!("OUT_DIR"), "/fork.rs"));
+}
+mod gate {
+    include!(concat!(env!("OUT_DIR"), "/gate.rs"));
+}
+mod table {
+    include!(concat!(env!("OUT_DIR"), "/table.rs"));
 }
 
 /// As in the core.

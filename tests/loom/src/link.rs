@@ -1,13 +1,14 @@
 //! A link as the cache sees it: a descriptor in the table, its last use, and whether it is dead.
 
+use crate::Result;
 use crate::kernel::{self, OwnedFd};
-use crate::{Result, fork};
+use crate::table::{self, Look};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Link {
     /// None while it is dropped.
-    socket: Option<OwnedFd>,
+    socket: Option<(OwnedFd, u32)>,
     last_use: u64,
     /// Of the world outside, hence std's.
     dead: AtomicBool,
@@ -15,7 +16,7 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn open(last_use: u64) -> Result<Link> {
-        let socket = Some(fork::enlist(kernel::open)?);
+        let socket = Some(table::enlist(kernel::open)?);
         Ok(Link { socket, last_use, dead: AtomicBool::new(false) })
     }
 
@@ -43,6 +44,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.socket.take().into_iter().for_each(fork::discharge);
+        let close = |(fd, serial)| table::discharge(fd, serial, Look::First);
+        self.socket.take().into_iter().for_each(close);
     }
 }

@@ -3,12 +3,12 @@
 use crate::cache::{Cache, Key, Who};
 use crate::link::Link;
 use crate::sync::{Arc, model, thread};
-use crate::{fork, kernel};
+use crate::{fork, kernel, table};
 
 const KEY: Key = Key { who: Who::Id(7), signo: 50 };
 
 fn nothing_is_lost() {
-    assert_eq!(fork::registered(), kernel::open_now(), "what is open is not what is registered");
+    assert_eq!(table::registered(), kernel::open_now(), "what is open is not what is registered");
 }
 
 /// What a sender does: the link that is kept if it is alive, or a new one.
@@ -44,12 +44,50 @@ fn a_fork_finds_the_table_exact() {
 }
 
 #[test]
+fn what_the_program_opens_is_left_alone() {
+    model(|| {
+        let old = Link::open(0).expect("a number is free");
+        let closes = thread::spawn(move || {
+            drop(old);
+            kernel::open().expect("a number is free").0
+        });
+        let [before, in_parent, _] = kernel::handlers();
+        before();
+        let (closed, open) = (table::registered(), kernel::open_now());
+        in_parent();
+        let of_the_program = closes.join().expect("a thread");
+        assert!(closed.len() <= 1 && closed.iter().all(|fd| open.contains(fd)));
+        assert_eq!(table::registered(), [], "a child would close {}", of_the_program.as_raw_fd());
+    });
+}
+
+#[test]
+fn two_threads_fork_and_one_opens_in_a_handler() {
+    model(|| {
+        drop(Link::open(0).expect("a number is free"));
+        let [before, in_parent, _] = kernel::handlers();
+        let forks = move || {
+            before();
+            nothing_is_lost();
+            drop(Link::open(1).expect("a number is free"));
+            nothing_is_lost();
+            in_parent();
+        };
+        let other = thread::spawn(forks);
+        forks();
+        other.join().expect("a thread");
+        assert_eq!(kernel::open_now(), []);
+    });
+}
+
+#[test]
 fn a_forked_child_begins_anew() {
     model(|| {
         let inherited = Cache::of_this_process();
         let link = find(inherited, KEY, 1);
         let [before, _, in_child] = kernel::handlers();
         before();
+        kernel::wipe();
         in_child();
         assert_eq!((fork::generation(), kernel::open_now()), (1, vec![]));
         let threads = [1, 2].map(|last_use| {

@@ -7,11 +7,13 @@ pub(crate) use loom::{
     lazy_static,
     sync::{Mutex, MutexGuard, atomic},
     thread::{self, yield_now},
+    thread_local,
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::{Mutex, MutexGuard, atomic},
     thread::{self, yield_now},
+    thread_local,
 };
 
 #[cfg(not(loom))]
@@ -22,24 +24,6 @@ macro_rules! lazy_static {
 }
 #[cfg(not(loom))]
 pub(crate) use lazy_static;
-
-/// loom has none.
-#[derive(Debug)]
-pub(crate) struct Once(Mutex<bool>);
-
-impl Once {
-    pub(crate) fn new() -> Once {
-        Once(Mutex::new(false))
-    }
-
-    pub(crate) fn call_once(&self, run: impl FnOnce()) {
-        let mut done = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*done {
-            run();
-            *done = true;
-        }
-    }
-}
 
 /// Runs a model: in all orders, or once. LOOM_MAX_PREEMPTIONS bounds how often a thread is interrupted
 /// in one order.

@@ -1,0 +1,56 @@
+//! Memory that does not come from the allocator, and so neither fails by aborting nor needs a lock
+//! that a fork may have caught.
+
+use super::{Errno, Result};
+use std::ffi::c_void;
+use std::sync::atomic::AtomicU32;
+
+/// A type of which zeros are a valid value.
+///
+/// # Safety
+/// They are.
+pub(super) unsafe trait Zeroed: Sync + 'static {}
+
+// SAFETY: integers.
+unsafe impl Zeroed for AtomicU32 {}
+
+/// A new value of zeros, in pages of its own.
+pub(super) fn zeroed<T: Zeroed>() -> Result<&'static T> {
+    const { assert!(align_of::<T>() <= 4096) };
+    // SAFETY: a new private mapping at an address of the kernel's choice.
+    let pages = unsafe {
+        libc::mmap(
+            std::ptr::null_mut::<c_void>(),
+            size_of::<T>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if pages == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    // SAFETY: mapped, aligned to a page, large enough, of zeros, and never unmapped while in use.
+    Ok(unsafe { &*pages.cast::<T>() })
+}
+
+/// Unmaps what nobody else has seen.
+pub(super) fn give_back<T: Zeroed>(value: &'static T) {
+    let pages = std::ptr::from_ref(value).cast_mut().cast::<c_void>();
+    // SAFETY: a mapping of `zeroed`, which the caller gives up.
+    unsafe { libc::munmap(pages, size_of::<T>()) };
+}
+
+/// What a pointer leads to that comes from `zeroed`, or is null.
+pub(super) fn shared<T: Zeroed>(pointer: *mut T) -> Option<&'static T> {
+    // SAFETY: null, or a mapping that is never given back once it has been published.
+    unsafe { pointer.as_ref() }
+}
+
+/// Makes the kernel wipe the page of `value` in every child. It can refuse (before Linux 4.14).
+pub(super) fn wipe_on_fork<T: Zeroed>(value: &'static T) -> bool {
+    let page = std::ptr::from_ref(value).cast_mut().cast::<c_void>();
+    // SAFETY: a mapping of `zeroed`, which begins a page.
+    unsafe { libc::madvise(page, size_of::<T>(), libc::MADV_WIPEONFORK) == 0 }
+}

@@ -126,31 +126,29 @@ TEST_NEEDS(order_behind_many_links_no_queue, ROOT)
 }
 
 /* --- it refuses a member -------------------------------------------------------------------------- */
-static void send_two(void *arg)
+static void sends_what_it_is_told(void *arg)
 {
-	long number = *(long *)arg;
-	for (int i = 0; i < 2; i++) {
-		int fd = make_memfd(number + i);
+	(void)arg;
+	for (long number; (number = parent_hear());) {
+		int fd = make_memfd(number);
 		CHECK_OK(sendfd(target, S, fd));
 		close(fd);
+		parent_tell(0);
 	}
-	parent_tell(0);
-	parent_hear();
 }
 
-static struct child sent_two(long number)
+static struct child new_sender(void) { return fork_child(sends_what_it_is_told, NULL); }
+
+static void let_send(struct child *sender, long number)
 {
-	struct child sender = fork_child(send_two, &number);
-	child_hear(&sender);
-	return sender;
+	child_tell(sender, number);
+	child_hear(sender);
 }
 
-static void end_all(struct child *senders, int count)
+static void let_end(struct child *sender)
 {
-	for (int i = 0; i < count; i++) {
-		child_tell(&senders[i], 0);
-		child_join(&senders[i]);
-	}
+	child_tell(sender, 0);
+	child_join(sender);
 }
 
 TEST(a_link_that_is_refused_is_kept)
@@ -158,7 +156,9 @@ TEST(a_link_that_is_refused_is_kept)
 	target = getpid();
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		struct child senders[5] = {sent_two(1)};
+		struct child sender = new_sender();
+		let_send(&sender, 1);
+		let_send(&sender, 2);
 		refuses = true;
 		for (int i = 0; i < 3; i++) {
 			struct timespec limit = in_ms(10000);
@@ -169,28 +169,40 @@ TEST(a_link_that_is_refused_is_kept)
 		refuses = false;
 		expect_number(inbox, 1);
 		expect_number(inbox, 2);
+		let_end(&sender);
 		expect_empty(inbox);
-		/* The mail of those who are in goes on, and what is refused comes behind it. */
-		senders[1] = sent_two(3);
-		expect_number(inbox, 3);
-		senders[2] = sent_two(5);
+		sendfd_inbox_close(inbox);
+	}
+}
+
+TEST(a_link_that_is_refused_holds_up_nobody)
+{
+	target = getpid();
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		struct child first = new_sender(), second = new_sender(), third = new_sender();
+		let_send(&first, 1);
+		expect_number(inbox, 1);
+		let_send(&first, 2);
+		let_send(&second, 3);
 		refuses = true;
-		expect_number(inbox, 4);
+		expect_number(inbox, 2);
 		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), ENOSPC);
+		let_send(&first, 4);
 		refuses = false;
-		expect_number(inbox, 5);
-		expect_number(inbox, 6);
-		/* What was refused for a moment only is not told of later. */
-		senders[3] = sent_two(7);
-		expect_number(inbox, 7);
-		senders[4] = sent_two(9);
+		expect_number(inbox, 3);
+		expect_number(inbox, 4);
+		/* Where nobody had to wait for it, a refusal is not told of later. */
+		let_send(&first, 5);
+		let_send(&third, 6);
 		refuses = true;
-		expect_number(inbox, 8);
+		expect_number(inbox, 5);
 		refuses = false;
-		expect_number(inbox, 9);
-		expect_number(inbox, 10);
-		end_all(senders, 5);
+		expect_number(inbox, 6);
 		expect_empty(inbox);
+		let_end(&first);
+		let_end(&second);
+		let_end(&third);
 		sendfd_inbox_close(inbox);
 	}
 }
@@ -208,7 +220,9 @@ TEST(a_claim_goes_on_once_a_link_is_refused_no_more)
 {
 	target = getpid();
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	struct child sender = sent_two(1);
+	struct child sender = new_sender();
+	let_send(&sender, 1);
+	let_send(&sender, 2);
 	refuses = true;
 	int taken = 0, refused = 0;
 	while (taken < 2) {
@@ -221,7 +235,7 @@ TEST(a_claim_goes_on_once_a_link_is_refused_no_more)
 			CHECK_EQ(fd, -EAGAIN);
 	}
 	CHECK_EQ(refused, 3);
-	end_all(&sender, 1);
+	let_end(&sender);
 	sendfd_inbox_close(inbox);
 }
 

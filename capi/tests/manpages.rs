@@ -77,7 +77,7 @@ fn example(page: &str) -> Option<String> {
 /// nothing more.
 #[test]
 fn the_loop_of_sendfd_claim_does_not_spin() {
-    const MAIN: &str = r#"
+    const MAIN: &str = r"
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -104,7 +104,7 @@ int main(void)
 	serve(inbox, done);
 	return 2;
 }
-"#;
+";
     let code = example(&page("sendfd_claim")).expect("an example");
     let source = std::env::temp_dir().join(format!("claim-loop-{}.c", std::process::id()));
     let program = source.with_extension("");

@@ -304,7 +304,9 @@ impl Queue {
     /// Accepts links that wait, and what they hold is due.
     fn accept(&mut self, waiting: Waiting) {
         let us = self.listener.own_uids();
-        let waiting = if self.listener.has_seen(us) { waiting } else { Waiting::All };
+        // What a look that was put off would find comes before these connections' mail.
+        let one_by_one = self.listener.has_seen(us) && !self.look_again;
+        let waiting = if one_by_one { waiting } else { Waiting::All };
         self.admit(waiting, us);
         if waiting == Waiting::All {
             // What a sender sent over an earlier link comes before what it sent over one of these.

@@ -120,6 +120,7 @@ pub(crate) fn take(
     let lies_about_itself =
         look.credentials.zip(process).is_some_and(|(sender, process)| sender.pid != process);
     if lies_about_itself
+        || look.too_many_rights
         || came > claimed
         || (came < claimed && !look.rights_cut)
         || (header.reply && came == claimed && !answerable())

@@ -158,9 +158,16 @@ impl Rights {
         self.fds[..len].iter().copied().for_each(to);
     }
 
-    fn push(&mut self, fd: RawFd) {
-        self.fds[self.len] = fd;
+    /// `false`: there is no room, and it is closed.
+    fn push(&mut self, fd: RawFd) -> bool {
+        let Some(place) = self.fds.get_mut(self.len) else {
+            // SAFETY: open, and nobody else owns it.
+            drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            return false;
+        };
+        *place = fd;
         self.len += 1;
+        true
     }
 }
 
@@ -186,6 +193,8 @@ pub(crate) struct Seen {
     pub(crate) credentials: Option<Credentials>,
     /// Some descriptors could not be installed: the table is full.
     pub(crate) rights_cut: bool,
+    /// More came than any kernel passes that is known, and those were closed.
+    pub(crate) too_many_rights: bool,
 }
 
 /// Looks at the first message of `socket` without consuming it. Its descriptors are installed,
@@ -224,8 +233,8 @@ pub(crate) fn receive(
     // SAFETY: a header whose pointers are all valid for the call.
     let len = check_size(unsafe { libc::recvmsg(socket, &raw mut header, flags) })?;
 
-    let mut seen =
-        Seen { len, credentials: None, rights_cut: header.msg_flags & libc::MSG_CTRUNC != 0 };
+    let rights_cut = header.msg_flags & libc::MSG_CTRUNC != 0;
+    let mut seen = Seen { len, credentials: None, rights_cut, too_many_rights: false };
     // SAFETY: the header that the kernel has filled.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     while !next.is_null() {
@@ -240,7 +249,8 @@ pub(crate) fn receive(
                 // SAFETY: the data of this control message, of which any bytes are valid.
                 let numbers = unsafe { std::slice::from_raw_parts(data, bytes) };
                 for number in numbers.chunks_exact(size_of::<RawFd>()) {
-                    rights.push(number.try_into().map_or(-1, RawFd::from_ne_bytes));
+                    let number = number.try_into().map_or(-1, RawFd::from_ne_bytes);
+                    seen.too_many_rights |= !rights.push(number);
                 }
             }
             (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if bytes >= size_of::<libc::ucred>() => {

@@ -2,19 +2,26 @@
 //! for a number out of range, and whatever errno the core has for the rest.
 
 use crate::errors::os_error;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView};
-use sendfd_core::{Signal, Task};
+use sendfd_core::{MAX_DATA, Signal, Target, Task};
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(crate) struct Pid(pub(crate) Task);
-
-impl<'py> FromPyObject<'_, 'py> for Pid {
-    type Error = PyErr;
-    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Pid> {
-        Task::new(int("pid", value)?).map(Pid).map_err(os_error)
+/// The receiver: `to`, an id, or `pidfd`.
+pub(crate) fn target<'py>(
+    to: Option<&Bound<'py, PyAny>>,
+    pidfd: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Target<'static>> {
+    match (to, pidfd) {
+        (Some(to), None) => {
+            Task::new(int("to", to.as_borrowed())?).map(Target::Task).map_err(os_error)
+        }
+        (None, Some(pidfd)) => {
+            Target::pidfd(descriptor("pidfd", pidfd.as_borrowed())?).map_err(os_error)
+        }
+        _ => Err(PyTypeError::new_err("either to or pidfd= says whom it is for")),
     }
 }
 
@@ -37,14 +44,55 @@ pub(crate) struct Descriptor(pub(crate) RawFd);
 impl<'py> FromPyObject<'_, 'py> for Descriptor {
     type Error = PyErr;
     fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Descriptor> {
-        if value.is_instance_of::<PyInt>() {
-            return int("descriptor", value).map(Descriptor);
-        }
-        let Some(fileno) = value.getattr_opt("fileno")? else {
-            return wrong("descriptor", "an int or have a fileno() method", &value);
-        };
-        int("fileno()", fileno.call0()?.as_borrowed()).map(Descriptor)
+        refuse_tls(&value)?;
+        descriptor("descriptor", value).map(Descriptor)
     }
+}
+
+fn descriptor(name: &str, value: Borrowed<'_, '_, PyAny>) -> PyResult<RawFd> {
+    if value.is_instance_of::<PyInt>() {
+        return int(name, value);
+    }
+    let Some(fileno) = value.getattr_opt("fileno")? else {
+        return wrong(name, "an int or have a fileno() method", &value);
+    };
+    int("fileno()", fileno.call0()?.as_borrowed())
+}
+
+/// Whoever receives a connection under TLS gets what is encrypted, and not the state to read it.
+fn refuse_tls(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    if value.is_instance_of::<PyInt>() {
+        return Ok(());
+    }
+    let mut inner = value.clone();
+    // What a file is made of: text on buffer on raw on socket.
+    for _ in 0..5 {
+        if let Some(state) = inner.getattr_opt("_sslobj")? {
+            let connected =
+                || inner.getattr_opt("_connected")?.map_or(Ok(false), |it| it.is_truthy());
+            // After unwrap() it is a connection like any other.
+            if !state.is_none() || !connected()? {
+                return Err(PyTypeError::new_err(
+                    "a TLS socket is of no use to others: its state stays in this process \
+                     (detach() gives the descriptor of the plain one)",
+                ));
+            }
+            return Ok(());
+        }
+        let module = inner.get_type().module()?;
+        let next = match &*module.to_cow()? {
+            "OpenSSL.SSL" => {
+                return Err(PyTypeError::new_err("a TLS connection is of no use to others"));
+            }
+            "_io" => ["buffer", "raw"],
+            "socket" => ["_sock", "_sock"],
+            _ => return Ok(()),
+        };
+        let found = next.into_iter().find_map(|name| inner.getattr_opt(name).transpose());
+        let Some(found) = found else { return Ok(()) };
+        inner = found?;
+    }
+    Ok(())
 }
 
 /// Anything with the buffer interface; copied unless it is `bytes`, which nobody can change.
@@ -64,20 +112,39 @@ impl<'py> FromPyObject<'_, 'py> for Data<'py> {
         if let Ok(bytes) = value.cast::<PyBytes>() {
             return Ok(Data(Some(bytes.to_owned())));
         }
-        let Ok(view) = PyMemoryView::from(&value) else {
-            return wrong("data", "a bytes-like object", &value);
-        };
+        let view = PyMemoryView::from(&value).map_err(|error| {
+            if !error.is_instance_of::<PyTypeError>(value.py()) {
+                return error;
+            }
+            let better = wrong_type("data", "a bytes-like object", &value);
+            better.set_cause(value.py(), Some(error));
+            better
+        })?;
+        let len: usize = view.getattr("nbytes")?.extract()?;
+        if len > MAX_DATA {
+            let text = format!("data is too long: {len} bytes, and at most {MAX_DATA} can be sent");
+            return Err(PyOSError::new_err((libc::EMSGSIZE, text)));
+        }
         Ok(Data(Some(view.call_method0("tobytes")?.cast_into()?)))
     }
 }
 
 /// Seconds; `None` is for ever.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Timeout(pub(crate) Option<Duration>);
 
 impl Timeout {
     pub(crate) const NOW: Timeout = Timeout(Some(Duration::ZERO));
     pub(crate) const NEVER: Timeout = Timeout(None);
+
+    /// `None`: never, or beyond what a clock can say.
+    pub(crate) fn end(self) -> Option<Instant> {
+        self.0.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    pub(crate) fn until(end: Option<Instant>) -> Timeout {
+        Timeout(end.map(|end| end.saturating_duration_since(Instant::now())))
+    }
 }
 
 impl<'py> FromPyObject<'_, 'py> for Timeout {
@@ -109,8 +176,14 @@ fn int(name: &str, value: Borrowed<'_, '_, PyAny>) -> PyResult<i32> {
 }
 
 fn wrong<T>(name: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyResult<T> {
-    let kind = value.get_type().name()?;
-    Err(PyTypeError::new_err(format!("{name} must be {wanted}, not {kind}")))
+    Err(wrong_type(name, wanted, value))
+}
+
+fn wrong_type(name: &str, wanted: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    match value.get_type().name() {
+        Ok(kind) => PyTypeError::new_err(format!("{name} must be {wanted}, not {kind}")),
+        Err(error) => error,
+    }
 }
 
 /// What Python calls an overflow is a value like any other that is wrong.

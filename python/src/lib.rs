@@ -8,6 +8,7 @@
 mod arguments;
 mod errors;
 mod inbox;
+mod no_room;
 mod parcel;
 mod send;
 mod stream;

@@ -1,8 +1,8 @@
 //! What arrives.
 
-use pyo3::exceptions::{PyResourceWarning, PyValueError};
+use pyo3::exceptions::{PyResourceWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyIterator, PyTuple};
 use sendfd_core::Info;
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -23,6 +23,11 @@ pub(crate) struct Parcel {
 
 #[pymethods]
 impl Parcel {
+    #[new]
+    fn make() -> PyResult<Parcel> {
+        Err(PyTypeError::new_err("parcels are what an inbox receives"))
+    }
+
     /// The first descriptor that is left in the parcel. It stays there.
     #[getter]
     fn fd(&self) -> PyResult<RawFd> {
@@ -71,26 +76,14 @@ impl Parcel {
     }
 
     /// Takes out the first descriptor that is left, as a socket. Stays as it is if that fails.
-    fn socket<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let class = py.import("socket")?.getattr("socket")?;
-        let socket = class.call_method1("__new__", (&class,))?;
-        let fd = self.take_first()?;
-        let arguments = PyDict::new(py);
-        arguments.set_item("fileno", fd.as_raw_fd())?;
-        match socket.call_method("__init__", (), Some(&arguments)) {
-            Ok(_) => {
-                let _ = fd.into_raw_fd();
-                Ok(socket)
-            }
-            Err(error) => {
-                // What a signal handler raises may come after the socket has taken the number.
-                match socket.call_method0("detach") {
-                    Ok(_) => self.lock().push_front(fd),
-                    Err(_) => drop(fd.into_raw_fd()),
-                }
-                Err(error)
-            }
-        }
+    fn socket<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let first = self.take_first()?;
+        self.as_sockets(py, vec![first]).map(|mut made| made.pop())
+    }
+
+    /// Takes out all descriptors that are left, as sockets. Stays as it is if one of them is none.
+    fn sockets<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        self.as_sockets(py, self.take_all().into())
     }
 
     /// Takes out the first descriptor that is left, as a file object; arguments as for the builtin
@@ -128,6 +121,34 @@ impl Parcel {
         close_all(py, self.take_all());
     }
 
+    /// How many descriptors are left in the parcel.
+    fn __len__(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// What has none left is there all the same.
+    #[allow(clippy::unused_self, reason = "what Python calls")]
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    fn __getitem__<'py>(
+        &self,
+        py: Python<'py>,
+        index: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.fds(py)?.as_any().get_item(index)
+    }
+
+    fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        self.fds(py)?.try_iter()
+    }
+
+    fn __reversed__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
+        let backwards: Vec<RawFd> = self.numbers().into_iter().rev().collect();
+        PyTuple::new(py, backwards)?.try_iter()
+    }
+
     fn __enter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
         this
     }
@@ -163,6 +184,41 @@ impl Parcel {
 
     fn numbers(&self) -> Vec<RawFd> {
         self.lock().iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
+    /// Each socket owns the number of its descriptor as soon as it is made, and `fds` until all are.
+    fn as_sockets<'py>(
+        &self,
+        py: Python<'py>,
+        fds: Vec<OwnedFd>,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut made = Vec::with_capacity(fds.len());
+        let mut wrap = |fd: &OwnedFd| {
+            let class = py.import("socket")?.getattr("socket")?;
+            let socket = class.call_method1("__new__", (&class,))?;
+            made.push(socket.clone());
+            let arguments = PyDict::new(py);
+            arguments.set_item("fileno", fd.as_raw_fd())?;
+            socket.call_method("__init__", (), Some(&arguments))
+        };
+        let Err(error) = fds.iter().try_for_each(|fd| wrap(fd).map(drop)) else {
+            for fd in fds {
+                let _ = fd.into_raw_fd();
+            }
+            return Ok(made);
+        };
+        let mut left = VecDeque::new();
+        for (at, fd) in fds.into_iter().enumerate() {
+            // What a signal handler raises may come after the socket has taken the number.
+            match made.get(at).map(|socket| socket.call_method0("detach")) {
+                Some(Err(_)) => drop(fd.into_raw_fd()),
+                _ => left.push_back(fd),
+            }
+        }
+        let mut fds = self.lock();
+        left.append(&mut fds);
+        *fds = left;
+        Err(error)
     }
 
     fn take_all(&self) -> VecDeque<OwnedFd> {

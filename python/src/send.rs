@@ -1,16 +1,18 @@
 //! Sending.
 
-use crate::arguments::{Data, Descriptor, Pid, Signo, Timeout};
+use crate::arguments::{Data, Descriptor, Signo, Timeout, target};
+use crate::errors::with_hint;
 use crate::wait::{Ready, wait};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sendfd_core::{Outgoing, room};
 use std::os::fd::RawFd;
 
-/// Queues descriptors, as one parcel, to the process or thread with the id `pid`.
+/// Queues descriptors, as one parcel, to the process or thread with the id `to`.
 ///
-/// They are ints or objects with a `fileno()` method, and stay the caller's: once this returns they
-/// may be closed. Up to MAX_DATA bytes of `data` travel with them.
+/// They are ints or objects with a `fileno()` method, none to MAX_FDS of them, and stay the caller's:
+/// once this returns they may be closed. Up to MAX_DATA bytes of `data` travel with them. In the place
+/// of `to`, which is None then, `pidfd` may name the receiver.
 ///
 /// Returning means that the parcel is in the receiver's queue, not that anybody has taken it. In a
 /// full queue it waits for room up to `timeout` seconds; None waits for ever.
@@ -21,34 +23,52 @@ use std::os::fd::RawFd;
 #[pyfunction]
 #[pyo3(
     signature = (
-        pid, fd, *more, data = Data::NONE, signal = Signo::DEFAULT, timeout = Timeout::NOW
+        to = None, *fds, pidfd = None, data = Data::NONE, signal = Signo::DEFAULT,
+        timeout = Timeout::NOW
     ),
-    text_signature = "(pid, fd, *more, data=b'', signal=50, timeout=0)"
+    text_signature = "(to=None, *fds, pidfd=None, data=b'', signal=50, timeout=0)"
 )]
 #[allow(clippy::needless_pass_by_value, reason = "extracted arguments")]
-pub(crate) fn send(
-    py: Python<'_>,
-    pid: Pid,
-    fd: Descriptor,
-    more: &Bound<'_, PyTuple>,
-    data: Data<'_>,
+pub(crate) fn send<'py>(
+    py: Python<'py>,
+    to: Option<&Bound<'py, PyAny>>,
+    fds: &Bound<'py, PyTuple>,
+    pidfd: Option<&Bound<'py, PyAny>>,
+    data: Data<'py>,
     signal: Signo,
     timeout: Timeout,
 ) -> PyResult<()> {
-    let (Pid(task), Signo(signal), data) = (pid, signal, data.as_bytes());
-    let first = [fd.0];
-    let all: Vec<RawFd>;
-    let fds = if more.is_empty() {
-        &first[..]
-    } else {
-        let more = more.iter().map(|fd| fd.extract().map(|Descriptor(fd)| fd));
-        all = first.into_iter().map(Ok).chain(more).collect::<PyResult<_>>()?;
-        &all[..]
-    };
+    let (target, Signo(signal), data) = (target(to, pidfd)?, signal, data.as_bytes());
+    let fds = Descriptors::of(fds)?;
     wait(
         py,
         timeout,
-        || room(task, signal).map(Ready::Writable),
-        |left| Outgoing::from_raw(fds).data(data).timeout(left).interruptible().send(task, signal),
+        || room(target, signal).map(Ready::Writable),
+        |left| fds.with(data).timeout(left).interruptible().send(target, signal),
     )
+    .map_err(|failure| with_hint(py, failure.into(), target))
+}
+
+/// The numbers of what is to be sent; one does not need to be allocated for.
+pub(crate) enum Descriptors {
+    One([RawFd; 1]),
+    Some(Vec<RawFd>),
+}
+
+impl Descriptors {
+    pub(crate) fn of(fds: &Bound<'_, PyTuple>) -> PyResult<Descriptors> {
+        let mut numbers = fds.iter_borrowed().map(|fd| fd.extract().map(|Descriptor(fd)| fd));
+        match (fds.len(), numbers.next()) {
+            (1, Some(fd)) => Ok(Descriptors::One([fd?])),
+            (_, first) => first.into_iter().chain(numbers).collect::<PyResult<_>>().map(Self::Some),
+        }
+    }
+
+    pub(crate) fn with<'a>(&'a self, data: &'a [u8]) -> Outgoing<'a> {
+        let numbers = match self {
+            Descriptors::One(one) => &one[..],
+            Descriptors::Some(all) => all,
+        };
+        Outgoing::from_raw(numbers).data(data)
+    }
 }

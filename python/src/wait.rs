@@ -4,16 +4,36 @@ use crate::arguments::Timeout;
 use crate::errors::os_error;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sendfd_core::Result;
+use sendfd_core::{Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
-
-const AT_ONCE: Option<Duration> = Some(Duration::ZERO);
+use std::time::Duration;
 
 /// What a call waits for.
 pub(crate) enum Ready {
     Readable(RawFd),
     Writable(OwnedFd),
+}
+
+/// Why a call has nothing to give.
+pub(crate) enum Failure {
+    Call(Error),
+    /// Raised by a signal handler, or by what else runs meanwhile.
+    Raised(PyErr),
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Failure {
+        Failure::Raised(error)
+    }
+}
+
+impl From<Failure> for PyErr {
+    fn from(failure: Failure) -> PyErr {
+        match failure {
+            Failure::Call(error) => os_error(error),
+            Failure::Raised(error) => error,
+        }
+    }
 }
 
 /// Calls `call` with the time that is left, again after each signal whose handler raises nothing
@@ -23,34 +43,34 @@ pub(crate) enum Ready {
 /// milliseconds to get that back.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
-    Timeout(timeout): Timeout,
+    timeout: Timeout,
     ready: impl Fn() -> Result<Ready>,
     call: impl Fn(Option<Duration>) -> Result<T> + Sync,
-) -> PyResult<T> {
-    if timeout == AT_ONCE {
-        return call(AT_ONCE).map_err(os_error);
+) -> std::result::Result<T, Failure> {
+    let at_once = Timeout::NOW.0;
+    if timeout == Timeout::NOW {
+        return call(at_once).map_err(Failure::Call);
     }
-    let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let left = || end.map(|end| end.saturating_duration_since(Instant::now()));
-    let mut left_of_it = timeout;
-    let mut result = call(AT_ONCE);
-    while is(&result, libc::EAGAIN) && left() != AT_ONCE && runs_others(py, &ready, left())? {
-        result = call(AT_ONCE);
-        left_of_it = not_nothing(left());
+    let end = timeout.end();
+    // Zero would be another call, with another error.
+    let left = || Timeout::until(end).0.map(|left| left.max(Duration::from_nanos(1)));
+    let mut to_wait = timeout.0;
+    let mut result = call(at_once);
+    while is(&result, libc::EAGAIN)
+        && Timeout::until(end) != Timeout::NOW
+        && runs_others(py, &ready, left())?
+    {
+        result = call(at_once);
+        to_wait = left();
     }
     if is(&result, libc::EAGAIN) {
-        result = py.detach(|| call(left_of_it));
+        result = py.detach(|| call(to_wait));
     }
     while is(&result, libc::EINTR) {
         py.check_signals()?;
-        result = py.detach(|| call(not_nothing(left())));
+        result = py.detach(|| call(left()));
     }
-    result.map_err(os_error)
-}
-
-/// Zero would be another call, with another error.
-fn not_nothing(left: Option<Duration>) -> Option<Duration> {
-    left.map(|left| left.max(Duration::from_nanos(1)))
+    result.map_err(Failure::Call)
 }
 
 fn is<T>(result: &Result<T>, errno: i32) -> bool {

@@ -261,6 +261,26 @@ def test_an_error_reaches_the_task() -> None:
     run(main)
 
 
+def test_a_full_table_is_not_told_of_all_the_time() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sendfd.send(ME, *[0] * 100, data=b"kept")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, limits[1]))
+        try:
+            with pytest.raises(OSError, match="EMFILE"):
+                await take(inbox)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(take(inbox), 0.3)
+            waiting = asyncio.create_task(take(inbox))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert await waiting == b"kept"
+
+    run(main)
+
+
 class Counting(sendfd.Inbox):
     """Counts how often it was looked into in vain."""
 

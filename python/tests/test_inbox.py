@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import inspect
 import os
+import pydoc
 import resource
 import select
 import selectors
@@ -23,6 +25,8 @@ import sendfd
 from conftest import wait_until_asleep
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from conftest import Child
 
 ME = os.getpid()
@@ -281,6 +285,152 @@ def test_a_full_table_keeps_the_parcel(inbox: sendfd.Inbox) -> None:
         assert (len(parcel.fds), parcel.data) == (100, b"kept")
 
 
+@contextlib.contextmanager
+def table_of(size: int) -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def no_room_for(seconds: float, receive: Callable[[], object]) -> int:
+    """How often it says so in that time."""
+    said = 0
+    end = time.monotonic() + seconds
+    with table_of(60):
+        while time.monotonic() < end:
+            with pytest.raises(OSError, match="EMFILE") as caught:
+                receive()
+            assert caught.value.errno == errno.EMFILE
+            said += 1
+    return said
+
+
+@pytest.mark.parametrize("way", ["recv(None)", "recv(0.2)", "for"])
+def test_a_full_table_is_not_told_of_all_the_time(inbox: sendfd.Inbox, way: str) -> None:
+    ways: dict[str, Callable[[], object]] = {
+        "recv(None)": inbox.recv,
+        "recv(0.2)": lambda: inbox.recv(0.2),
+        "for": lambda: next(iter(inbox)),
+    }
+    sendfd.send(ME, *[0] * 100, data=b"kept")
+    assert no_room_for(0.5, ways[way]) <= 4
+    with inbox.recv(timeout=5) as parcel:
+        assert (len(parcel.fds), parcel.data) == (100, b"kept")
+
+
+@pytest.mark.parametrize("way", ["recv(0)", "recv(5)"])
+def test_discard(inbox: sendfd.Inbox, way: str) -> None:
+    timeout = 0 if way == "recv(0)" else 5
+    sendfd.send(ME, *[0] * 100)
+    with sendfd.Inbox(51) as other, table_of(60):
+        with pytest.raises(OSError, match="EMFILE") as caught:
+            inbox.recv(timeout)
+        with pytest.raises(ValueError, match="no parcel of this inbox"):
+            other.discard(caught.value)
+        with pytest.raises(ValueError, match="no parcel of this inbox"):
+            inbox.discard(OSError(errno.EMFILE, "another one"))
+        inbox.discard(caught.value)
+        with pytest.raises(BlockingIOError):
+            inbox.discard(caught.value)
+        sendfd.send(ME, 0, data=b"the next")
+        with inbox.recv(timeout) as parcel:
+            assert parcel.data == b"the next"
+
+
+def test_recv_goes_on_once_there_is_room(inbox: sendfd.Inbox) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sendfd.send(ME, *[0] * 100)
+    with table_of(60):
+        with pytest.raises(OSError, match="EMFILE"):
+            inbox.recv()
+        room = threading.Timer(0.1, resource.setrlimit, (resource.RLIMIT_NOFILE, limits))
+        room.start()
+        with inbox.recv() as parcel:
+            assert len(parcel.fds) == 100
+        room.join()
+
+
+def test_for() -> None:
+    with sendfd.Inbox() as inbox:
+        for i in range(3):
+            sendfd.send(ME, 0, data=b"%d" % i)
+        got = []
+        for parcel in inbox:
+            with parcel:
+                got.append(parcel.data)
+            if len(got) == 3:
+                inbox.close()
+        assert got == [b"0", b"1", b"2"]
+
+
+def test_closing_from_another_thread_ends_a_for(inbox: sendfd.Inbox) -> None:
+    iterating = threading.Thread(target=lambda: list(inbox))
+    iterating.start()
+    assert iterating.native_id is not None
+    wait_until_asleep(iterating.native_id)
+    inbox.close()
+    iterating.join()
+
+
+class ByThread(sendfd.Inbox):
+    """With arguments of its own."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(signal=52, thread=True)
+        self.name = name
+
+
+def test_what_a_subclass_asks_for_is_opened() -> None:
+    with ByThread("mine") as inbox:
+        assert (inbox.name, inbox.signal, inbox.thread, inbox.signals) == ("mine", 52, True, False)
+        sendfd.send(threading.get_native_id(), 0, signal=52)
+        inbox.recv(timeout=5).close()
+
+
+class Failing(sendfd.Inbox):
+    def __init__(self) -> None:
+        raise KeyError
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_whose_init_did_not_run() -> None:
+    with pytest.raises(KeyError):
+        Failing()
+    inbox = sendfd.Inbox.__new__(sendfd.Inbox)
+    assert repr(inbox) == "<sendfd.Inbox not opened>"
+    assert inbox.closed
+    for name in ("signal", "thread", "signals"):
+        with pytest.raises(ValueError, match="has not been opened"):
+            getattr(inbox, name)
+    for call in (inbox.recv, inbox.fileno):
+        with pytest.raises(ValueError, match="has not been opened"):
+            call()
+    inbox.close()
+    del inbox
+    gc.collect()
+
+
+def test_init_runs_once(inbox: sendfd.Inbox) -> None:
+    with pytest.raises(ValueError, match="has been opened"):
+        inbox.__init__(signal=51)  # type: ignore[misc]
+    sendfd.send(ME, 0)
+    inbox.recv(timeout=5).close()
+    inbox.close()
+    with pytest.raises(ValueError, match="has been opened"):
+        inbox.__init__()  # type: ignore[misc]
+    assert inbox.closed
+
+
+def test_signatures() -> None:
+    init = "signal: 'int' = 50, *, thread: 'bool' = False, signals: 'bool' = False"
+    assert str(inspect.signature(sendfd.Inbox)) == f"({init}) -> 'None'"
+    assert init in pydoc.plain(pydoc.render_doc(sendfd.Inbox))
+    assert str(inspect.signature(sendfd.Parcel)) == "()"
+
+
 def test_select(inbox: sendfd.Inbox) -> None:
     assert select.select([inbox], [], [], 0) == ([], [], [])
     sendfd.send(ME, 0)
@@ -369,7 +519,9 @@ def test_a_forked_child_has_none(
         for call in (inbox.recv, inbox.fileno):
             with pytest.raises(PermissionError):
                 call()
+        assert repr(inbox) == "<sendfd.Inbox signal=50 of another process>"
         inbox.close()
+        assert repr(inbox) == "<sendfd.Inbox signal=50 closed>"
         with sendfd.Inbox() as own:
             sendfd.send(os.getpid(), 0, data=b"child")
             with own.recv(timeout=5) as parcel:

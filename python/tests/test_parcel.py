@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gc
 import io
 import os
@@ -10,12 +11,15 @@ import pickle
 import socket
 import struct
 import threading
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
 import sendfd
 from conftest import wait_until_asleep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ME = os.getpid()
 
@@ -97,6 +101,45 @@ def test_socket(inbox: sendfd.Inbox) -> None:
             left.sendall(b"hi")
             assert taken.recv(2) == b"hi"
         assert len(parcel.fds) == 1
+
+
+def test_sockets(inbox: sendfd.Inbox) -> None:
+    left, right = socket.socketpair()
+    with left, right, received(inbox, left.fileno(), right.fileno()) as parcel:
+        fds = parcel.fds
+        taken = parcel.sockets()
+        assert [one.fileno() for one in taken] == list(fds)
+        assert parcel.sockets() == []
+        taken[0].sendall(b"hi")
+        assert taken[1].recv(2) == b"hi"
+        for one in taken:
+            one.close()
+
+
+def test_one_that_is_no_socket_keeps_all_in_the_parcel(inbox: sendfd.Inbox) -> None:
+    left, right = socket.socketpair()
+    with left, right, received(inbox, left.fileno(), 0, right.fileno()) as parcel:
+        fds = parcel.fds
+        with pytest.raises(OSError, match="socket"), open(os.devnull) as file:
+            os.dup2(file.fileno(), fds[1])
+            parcel.sockets()
+        gc.collect()
+        assert parcel.fds == fds
+        assert all(map(is_open, fds))
+
+
+def test_it_is_a_sequence_of_descriptors(inbox: sendfd.Inbox) -> None:
+    with received(inbox, 0, 1, 2) as parcel:
+        first, *rest = parcel
+        assert (first, *rest) == parcel.fds
+        assert len(parcel) == 3
+        assert (parcel[0], parcel[-1], parcel[1:]) == (first, rest[-1], tuple(rest))
+        assert first in parcel
+        assert list(reversed(parcel)) == list(reversed(parcel.fds))
+        with pytest.raises(IndexError):
+            parcel[3]
+    assert len(parcel) == 0
+    assert parcel, "one that is empty is there all the same"
 
 
 def test_what_is_no_socket_stays(inbox: sendfd.Inbox) -> None:
@@ -211,17 +254,13 @@ def forget(inbox: sendfd.Inbox) -> None:
         inbox.recv(timeout=5)
 
 
-def close_the_inbox(inbox: sendfd.Inbox) -> None:
-    inbox.close()
-
-
-@pytest.mark.parametrize("end", [close, leave_the_with, forget, close_the_inbox])
-def test_other_threads_run_while_one_closes(end: Callable[[sendfd.Inbox], None]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, sendfd.Inbox() as inbox:
+@contextlib.contextmanager
+def in_the_inbox_one_that_lingers(inbox: sendfd.Inbox) -> Iterator[socket.socket]:
+    """A connection whose last close waits until its peer, which this gives, has taken all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         peer = socket.create_connection(listener.getsockname())
         lingering, _ = listener.accept()
-        # Its last close waits until the peer has taken what was sent.
-        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
+        lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 300))
         lingering.setblocking(False)
         with pytest.raises(BlockingIOError):
             while True:
@@ -229,6 +268,13 @@ def test_other_threads_run_while_one_closes(end: Callable[[sendfd.Inbox], None])
         lingering.setblocking(True)
         sendfd.send(ME, lingering)
         lingering.close()
+        with peer:
+            yield peer
+
+
+@pytest.mark.parametrize("end", [close, leave_the_with, forget])
+def test_other_threads_run_while_one_closes(end: Callable[[sendfd.Inbox], None]) -> None:
+    with sendfd.Inbox() as inbox, in_the_inbox_one_that_lingers(inbox) as peer:
         closing = threading.Thread(target=end, args=(inbox,))
         closing.start()
         assert closing.native_id is not None
@@ -236,6 +282,14 @@ def test_other_threads_run_while_one_closes(end: Callable[[sendfd.Inbox], None])
         assert closing.is_alive()
         peer.close()
         closing.join()
+
+
+def test_closing_an_inbox_does_not_wait_for_what_is_queued() -> None:
+    with sendfd.Inbox() as inbox, in_the_inbox_one_that_lingers(inbox) as peer:
+        inbox.close()
+        # Nothing had been read until now.
+        peer.settimeout(20)
+        assert len(peer.recv(1)) == 1
 
 
 def test_nothing_is_left_to_take(inbox: sendfd.Inbox) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import array
 import errno
+import fcntl
 import mmap
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -76,15 +79,17 @@ def test_the_largest_parcel(inbox: sendfd.Inbox) -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("1", 0), {}, "pid must be an int, not str"),
-        ((1.0, 0), {}, "pid must be an int, not float"),
-        ((None, 0), {}, "pid must be an int, not NoneType"),
-        ((True, 0), {}, "pid must be an int, not bool"),
+        (("1", 0), {}, "to must be an int, not str"),
+        ((1.0, 0), {}, "to must be an int, not float"),
+        ((True, 0), {}, "to must be an int, not bool"),
         ((ME, "0"), {}, r"descriptor must be an int or have a fileno\(\) method, not str"),
         ((ME, None), {}, "descriptor must be"),
         ((ME, 0, 0.5), {}, "descriptor must be"),
         ((ME, True), {}, "descriptor must be an int, not bool"),
-        ((ME,), {}, "fd"),
+        ((), {}, "to or pidfd"),
+        ((None, 0), {}, "to or pidfd"),
+        ((ME, 0), {"pidfd": 0}, "to or pidfd"),
+        ((None, 0), {"pidfd": "3"}, r"pidfd must be an int or have a fileno\(\) method, not str"),
         ((ME, 0), {"data": "text"}, "data must be a bytes-like object, not str"),
         ((ME, 0), {"data": 3}, "data must be"),
         ((ME, 0), {"data": None}, "data must be"),
@@ -116,6 +121,93 @@ def test_wrong_types(arguments: Any, options: Any, message: str) -> None:
 def test_numbers_out_of_range(arguments: Any, options: Any) -> None:
     with pytest.raises(ValueError, match="out of range"):
         sendfd.send(*arguments, **options)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs os.pidfd_open")
+def test_by_pidfd(inbox: sendfd.Inbox) -> None:
+    with open(os.pidfd_open(ME)) as pidfd:
+        sendfd.send(None, 0, 1, pidfd=pidfd.fileno(), data=b"by number")
+        sendfd.send(pidfd=pidfd, data=b"nothing but bytes")
+        for data, count in ((b"by number", 2), (b"nothing but bytes", 0)):
+            with inbox.recv(timeout=5) as parcel:
+                assert (parcel.data, len(parcel.fds)) == (data, count)
+    for wrong, number in ((-1, errno.EBADF), (1_000_000, errno.EBADF), (0, errno.EINVAL)):
+        with pytest.raises(OSError, match=f"pidfd.*{wrong}") as caught:
+            sendfd.send(None, 0, pidfd=wrong)
+        assert caught.value.errno == number
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs os.pidfd_open")
+def test_a_pidfd_that_is_taken_for_a_pid_is_named() -> None:
+    pidfd = os.pidfd_open(ME)
+    number = 500
+    while os.path.exists(f"/proc/{number}"):
+        number += 1
+    copy = fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, number)
+    os.close(pidfd)
+    with pytest.raises(ProcessLookupError, match=f"{copy} is a pidfd of this process") as caught:
+        sendfd.send(copy, 0)
+    assert caught.value.errno == errno.ESRCH
+    os.close(copy)
+    with pytest.raises(ProcessLookupError) as caught:
+        sendfd.send(copy, 0)
+    assert "pidfd" not in str(caught.value)
+
+
+def test_tls_is_refused(inbox: sendfd.Inbox) -> None:
+    contexts = [ssl.SSLContext(side) for side in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)]
+    for context in contexts:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("aNULL:@SECLEVEL=0")  # It needs no certificate.
+    pair = socket.socketpair()
+    with contexts[0].wrap_socket(pair[0], do_handshake_on_connect=False) as client:
+        server = threading.Thread(
+            target=lambda: contexts[1].wrap_socket(pair[1], server_side=True).unwrap().close()
+        )
+        server.start()
+        client.do_handshake()
+        with client.makefile("rb") as file, client.makefile("r", encoding="utf-8") as text:
+            for way in (client, file, text):
+                with pytest.raises(TypeError, match="TLS"):
+                    sendfd.send(ME, 0, way)
+        plain = client.unwrap()
+        sendfd.send(ME, plain)
+        inbox.recv(timeout=5).close()
+        server.join()
+    with (
+        contexts[1].wrap_socket(socket.socket(), server_side=True) as listener,
+        pytest.raises(TypeError, match="TLS"),
+    ):
+        sendfd.send(ME, listener)
+    with pytest.raises(BlockingIOError):
+        inbox.recv(timeout=0)
+
+
+TOO_LONG = """
+import errno, mmap, os, resource, sendfd
+with sendfd.Inbox(), mmap.mmap(-1, 1 << 30) as data:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        sendfd.send(os.getpid(), 0, data=data)
+    except OSError as error:
+        print(error.errno == errno.EMSGSIZE, str(1 << 30) in str(error), flush=True)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024 < 100)
+"""
+
+
+def test_data_that_is_too_long_is_not_copied(child: Callable[..., Child]) -> None:
+    sender = child(TOO_LONG)
+    assert sender.said() == "True True"
+    assert sender.said() == "True"
+
+
+def test_a_buffer_that_fails_says_so_itself() -> None:
+    released = memoryview(b"data")
+    released.release()
+    with pytest.raises(ValueError, match="released memoryview"):
+        sendfd.send(ME, 0, data=released)
 
 
 class Broken:

@@ -14,4 +14,23 @@ no connection to set up, no daemon; who may signal a process may send to it, nob
 from ._inbox import Inbox
 from ._sendfd import MAX_DATA, MAX_FDS, SIGNO, Parcel, __version__, send
 
-__all__ = ["MAX_DATA", "MAX_FDS", "SIGNO", "Inbox", "Parcel", "__version__", "send"]
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from ._types import HasFileno as HasFileno
+
+__all__ = [
+    "MAX_DATA", "MAX_FDS", "SIGNO", "HasFileno", "Inbox", "Parcel", "__version__", "send",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    if name == "HasFileno":
+        from ._types import HasFileno
+
+        return HasFileno
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     # Waits for the descriptor to be ready, to read or (True) to write, for so many seconds.
-    Wait = Callable[[int, bool, "float | None"], None]
+    _Wait = Callable[[int, bool, "float | None"], None]
 
 # Those that wait to read from one descriptor, in one hub: whose turn it is, and how many they are.
 _turns: dict[tuple[Any, int], list[Any]] = {}
@@ -49,7 +49,7 @@ def writable(fd: int, timeout: float | None) -> bool:
     return True
 
 
-def _running() -> tuple[Any, Wait, Callable[[], Any]] | tuple[None, Any, Any]:
+def _running() -> tuple[Any, _Wait, Callable[[], Any]] | tuple[None, Any, Any]:
     """The hub of this thread, and how to wait in it."""
     gevent = sys.modules.get("gevent._hub_local")
     if gevent:

@@ -7,7 +7,7 @@ import os
 import warnings
 
 from ._sendfd import SIGNO, Mailbox
-from ._waiting import Waiters, give_way
+from ._waiting import Waiters, give_way, sleep
 
 TYPE_CHECKING = False
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ._sendfd import Parcel
 
+
+# Nothing tells when a table has room again.
+_LOOK_AGAIN = 0.05
 
 # Other tasks get their turn after so many parcels that were there already.
 _IN_A_ROW = 64
@@ -46,18 +49,20 @@ class Inbox(Mailbox):
     (b'hello', 1)
     """
 
+    _pid = 0  # Nobody's, where __init__ did not run.
+
     def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
-        del signal, thread, signals  # __new__ has seen to them
-        self._pid = os.getpid()
         self._waiters = Waiters()
         self._in_a_row = 0
+        self._open(signal, thread, signals)
+        self._pid = os.getpid()
 
     def close(self) -> None:
         """Closes it, from whatever thread. May be repeated.
 
         Mail that nobody took is released, and later senders get ConnectionRefusedError. A waiting
-        recv() raises OSError(EBADF); an `async for` ends. With `signals`, only the thread that
-        opened it gets its signal mask back by this.
+        recv() raises OSError(EBADF); a `for` or `async for` ends. With `signals`, only the thread
+        that opened it gets its signal mask back by this.
         """
         super().close()
         if self._pid == os.getpid():
@@ -74,6 +79,18 @@ class Inbox(Mailbox):
     ) -> None:
         self.close()
 
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Parcel:
+        """Takes the next parcel, as recv() does."""
+        try:
+            return self.recv()
+        except OSError as error:
+            if error.errno != errno.EBADF or not self.closed:
+                raise
+        raise StopIteration
+
     def __aiter__(self) -> Self:
         return self
 
@@ -81,16 +98,22 @@ class Inbox(Mailbox):
         """Takes the next parcel. Nothing is lost if the wait is cancelled."""
         self._in_a_row += 1
         await give_way(self._in_a_row > _IN_A_ROW)
-        try:
-            while not self.closed:
-                try:
-                    return self.recv(timeout=0)
-                except BlockingIOError:
-                    self._in_a_row = 0
-                    await self._waiters.wait(self)
-        except OSError as error:
-            if error.errno != errno.EBADF or not self.closed:
-                raise
+        if self._in_a_row > _IN_A_ROW:
+            self._in_a_row = 0
+        while not self.closed:
+            try:
+                return self.recv(timeout=0)
+            except BlockingIOError:
+                self._in_a_row = 0
+                wait = self._waiters.wait(self)
+            except OSError as error:
+                if error.errno == errno.EBADF and self.closed:
+                    break
+                no_room = error.errno in (errno.EMFILE, errno.ENFILE)
+                if not no_room or self._is_news(getattr(error, "parcel_id", 0)):
+                    raise
+                wait = sleep(_LOOK_AGAIN)
+            await wait
         raise StopAsyncIteration
 
     def __del__(self) -> None:
@@ -99,6 +122,13 @@ class Inbox(Mailbox):
             self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"fd={self.fileno()}"
+        if not self._pid:
+            return "<sendfd.Inbox not opened>"
+        try:
+            state = "closed" if self.closed else f"fd={self.fileno()}"
+        except PermissionError:
+            state = "of another process"
+        except OSError:  # It was closed by another thread.
+            state = "closed"
         options = "".join(f" {name}" for name in ("thread", "signals") if getattr(self, name))
         return f"<sendfd.Inbox signal={self.signal}{options} {state}>"

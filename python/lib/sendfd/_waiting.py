@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Protocol
 
-    class Source(Protocol):
+    class _Source(Protocol):
         @property
         def closed(self) -> bool: ...
         def fileno(self) -> int: ...
@@ -40,7 +40,7 @@ class Waiters:
     def __init__(self) -> None:
         self._queues: dict[Any, _Queue] = {}
 
-    async def wait(self, source: Source) -> None:
+    async def wait(self, source: _Source) -> None:
         """Until the source polls readable, or end() is called."""
         await self._queue(source).wait(source)
 
@@ -49,7 +49,7 @@ class Waiters:
         for queue in self._queues.copy().values():
             queue.end()
 
-    def _queue(self, source: Source) -> _Queue:
+    def _queue(self, source: _Source) -> _Queue:
         for other in self._queues.copy().values():
             if other.is_over():
                 other.stop()
@@ -72,7 +72,7 @@ class _Queue:
         self._pid = os.getpid()
         self._waiting: OrderedDict[Any, None] = OrderedDict()
 
-    async def wait(self, source: Source) -> None:
+    async def wait(self, source: _Source) -> None:
         place = self._place()
         self._waiting[place] = None
         try:
@@ -203,6 +203,11 @@ async def give_way(now: bool) -> None:
             await _loaded("trio").lowlevel.checkpoint()
         elif now:
             await _loaded("asyncio").sleep(0)
+
+
+async def sleep(seconds: float) -> None:
+    kind, _ = _running()
+    await _loaded("trio" if kind is _Trio else "asyncio").sleep(seconds)
 
 
 def _running() -> tuple[type[_Queue], Any]:

@@ -36,12 +36,16 @@ async fn next(inbox: &AsyncFd<QuietInbox>) -> io::Result<Parcel> {
         let mut ready = inbox.readable().await?;
         match inbox.get_ref().recv(Some(Duration::ZERO)) {
             Ok(parcel) => return Ok(parcel),
-            Err(error) => match error.name() {
-                "EAGAIN" => ready.clear_ready(),
-                // The parcel is kept; those that are answered now make room.
-                "EMFILE" | "ENFILE" => time::sleep(PAUSE).await,
+            Err(error) => match (error.name(), error.parcel()) {
+                ("EAGAIN", _) => ready.clear_ready(),
+                // No connection, or one that a security module keeps from us: thrown away. That it is
+                // gone already does no harm.
+                ("EMFILE", Some(info)) if info.nfds > 1 => drop(inbox.get_ref().discard(info.id)),
+                ("EACCES", Some(info)) => drop(inbox.get_ref().discard(info.id)),
+                // It is kept; the clients that are answered now make room.
+                ("EMFILE" | "ENFILE", _) => time::sleep(PAUSE).await,
                 // One peer speaks another protocol version, and is shut out now.
-                "EPROTO" => {}
+                ("EPROTO", _) => {}
                 _ => return Err(error.into()),
             },
         }

@@ -1,11 +1,15 @@
-//! The tokio worker is handed connections, and answers while another client is silent.
+//! The tokio worker is handed connections, and answers while another client is silent. What it cannot
+//! take it throws away.
 
-use sendfd_core::{Signal, Task, send};
+use sendfd_core::{Outgoing, Signal, Task, send};
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -18,7 +22,10 @@ impl Worker {
         let tests = env::current_exe().expect("this program has a path");
         let target = tests.ancestors().nth(2).expect("the folder of the profile");
         let program: PathBuf = target.join("examples/worker_tokio");
-        let mut child = Command::new(&program)
+        // The descriptors that it may have are fewer than those of the largest parcel.
+        let mut child = Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$0\""])
+            .arg(&program)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
@@ -33,13 +40,16 @@ impl Worker {
         self.0.id()
     }
 
+    fn task(&self) -> Task {
+        Task::new(self.pid().try_into().unwrap()).unwrap()
+    }
+
     /// Hands it one end of a connection; the other one comes back.
     fn connect(&self, listener: &TcpListener) -> TcpStream {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
         let (accepted, _) = listener.accept().unwrap();
-        let task = Task::new(self.pid().try_into().unwrap()).unwrap();
-        send(task, Signal::DEFAULT, accepted).unwrap();
+        send(self.task(), Signal::DEFAULT, accepted).unwrap();
         client
     }
 }
@@ -76,4 +86,19 @@ fn answers_while_another_client_is_silent() {
         assert_eq!(ask(worker.connect(&listener)), expected);
     }
     assert_eq!(ask(silent), expected);
+}
+
+#[test]
+fn throws_away_what_it_has_no_room_for() {
+    let worker = Worker::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut end, sent) = std::io::pipe().unwrap();
+    let many = [sent.as_fd(); 100];
+    Outgoing::new(&many).send(worker.task(), Signal::DEFAULT).unwrap();
+    drop(sent);
+    ask(worker.connect(&listener));
+    // Its end comes when nobody has it any more.
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(end.read(&mut [0])));
+    assert_eq!(receiver.recv_timeout(LIMIT).expect("it is released").unwrap(), 0);
 }

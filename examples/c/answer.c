@@ -48,27 +48,19 @@ void answer(int connection, pid_t worker, const sendfd_info *info)
 	close(connection);
 }
 
-static int drop_parcel(sendfd_inbox *inbox)
-{
-	const struct timespec now = {0, 0};
-	static char data[SENDFD_MAX_DATA];
-	int fds[SENDFD_MAX_FDS];
-	int nfds = sendfd_recvs(inbox, fds, SENDFD_MAX_FDS, data, sizeof data, NULL, &now);
-
-	for (int i = 0; i < nfds; i++)
-		close(fds[i]);
-	return nfds >= 0;
-}
-
-int may_go_on(sendfd_inbox *inbox, int error)
+int may_go_on(sendfd_inbox *inbox, int error, const sendfd_info *info)
 {
 	switch (error) {
 	case EAGAIN: /* nothing there, or the signal announced nothing */
 	case EINTR:  /* a signal handler ran */
 	case EPROTO: /* one peer speaks another protocol version, and is shut out now */
 		return 1;
-	case EMSGSIZE:
-		return drop_parcel(inbox);
+	case EMSGSIZE: /* not one descriptor: nothing for us */
+	case EACCES:   /* a security module keeps it from us */
+		return sendfd_discard(inbox, info) == 0;
+	case EMFILE: /* no room for the parcel; or, with an id of 0, for a sender's connection */
+	case ENFILE:
+		return info->id != 0 && sendfd_discard(inbox, info) == 0;
 	default:
 		return 0;
 	}

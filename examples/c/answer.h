@@ -7,8 +7,8 @@
 /* Answers and closes the connection, which the process info->pid has accepted. */
 void answer(int connection, pid_t worker, const sendfd_info *info);
 
-/* Whether one may go on after a receive call has failed. A parcel of several descriptors, for which
- * we have no use and which would stay first in the queue, is dropped. */
-int may_go_on(sendfd_inbox *inbox, int error);
+/* Whether one may go on after a receive call has failed, which has filled info. A parcel that cannot be
+ * taken is thrown away: it would be reported again and again. */
+int may_go_on(sendfd_inbox *inbox, int error, const sendfd_info *info);
 
 #endif

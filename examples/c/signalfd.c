@@ -47,7 +47,7 @@ static void claim(const struct signalfd_siginfo *signal)
 
 	if (connection >= 0)
 		answer_in_a_child(connection, &info);
-	else if (!may_go_on(inbox, -connection))
+	else if (!may_go_on(inbox, -connection, &info))
 		die("sendfd_claim_signalfd");
 }
 

@@ -40,7 +40,7 @@ int main(void)
 			if (connection >= 0) {
 				answer(connection, getpid(), &info);
 				answered++;
-			} else if (!may_go_on(inbox, -connection)) {
+			} else if (!may_go_on(inbox, -connection, &info)) {
 				perror("sendfd_claim");
 				return 1;
 			}

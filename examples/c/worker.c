@@ -23,7 +23,7 @@ int main(void)
 
 		if (connection >= 0)
 			answer(connection, getpid(), &info);
-		else if (!may_go_on(inbox, -connection))
+		else if (!may_go_on(inbox, -connection, &info))
 			break;
 	}
 	perror("sendfd_recv");

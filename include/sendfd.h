@@ -64,6 +64,11 @@
 typedef struct sendfd_inbox sendfd_inbox;
 
 /**
+ * An outbox: a link to one inbox, held by its user.
+ */
+typedef struct sendfd_outbox sendfd_outbox;
+
+/**
  * What is known of a parcel.
  */
 typedef struct sendfd_info {
@@ -93,7 +98,7 @@ typedef struct sendfd_info {
    */
   uint32_t len;
   /**
-   * -1: no answer is awaited
+   * an answer is awaited here: sendfd_reply(), then close it; -1: none is
    */
   int reply;
   /**
@@ -359,6 +364,201 @@ int sendfd_claim_signalfd(struct sendfd_inbox *inbox,
  */
 int sendfd_discard(struct sendfd_inbox *inbox,
                    const struct sendfd_info *info);
+
+/**
+ * Connects to the inbox of a task for sig, and waits for the task to open it.
+ *
+ * @param id          a process or a thread, as this pid namespace numbers it
+ * @param sig         the real-time signal number of the inbox
+ * @param timeout     how long to wait for the inbox; {0, 0}: it must be there
+ * @param ret_outbox  to be closed with sendfd_outbox_close()
+ * @return 0, or a negative errno
+ *
+ * An outbox leads to that inbox and never to another: once the inbox is closed or its process dead,
+ * sending gives -EPIPE. Parcels of one outbox arrive in order; between them and those of sendfd()
+ * there is none. Any number of threads may use it at once. A forked child does not have it: its
+ * descriptor is closed there, every call on it gives -EPERM, and sendfd_outbox_close() frees it.
+ *
+ * -EINVAL        id <= 0, sig not real-time, a bad timeout, or NULL;
+ * -ESRCH         no such process or thread, or it ended meanwhile;
+ * -ECONNREFUSED  it has no inbox for sig, with a timeout of {0, 0};
+ * -ETIMEDOUT     it had none in time, or too many others waited to be accepted;
+ * -EAGAIN        too many others wait to be accepted, with a timeout of {0, 0};
+ * -EPERM         not allowed to signal it, or it would not let this user in;
+ * -EMFILE, -ENFILE  no descriptor left for the connection;
+ * -ENOMEM, -ENOBUFS no memory.
+ *
+ * Signal handlers run while it waits and do not end the wait.
+ */
+int sendfd_outbox_open(pid_t id,
+                       int sig,
+                       const struct timespec *timeout,
+                       struct sendfd_outbox **ret_outbox);
+
+/**
+ * The same as sendfd_outbox_open() to the task that a pidfd stands for.
+ *
+ * @param pidfd       of a process, or of a thread; stays the caller's
+ * @param sig         as for sendfd_outbox_open()
+ * @param timeout     as for sendfd_outbox_open()
+ * @param ret_outbox  as for sendfd_outbox_open()
+ * @return 0, or a negative errno
+ *
+ * As sendfd_outbox_open(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+ */
+int sendfd_outbox_open_pidfd(int pidfd,
+                             int sig,
+                             const struct timespec *timeout,
+                             struct sendfd_outbox **ret_outbox);
+
+/**
+ * Closes an outbox and frees it; no other thread may use it any more. What was sent and has not been
+ * taken stays in the receiver's queue. NULL is fine.
+ */
+void sendfd_outbox_close(struct sendfd_outbox *outbox);
+
+/**
+ * A descriptor that polls writable while there is room in the receiver's queue, and hangs up (POLLHUP)
+ * with the receiver. It stays the outbox's: wait for it with poll, select or epoll, and do nothing else
+ * with it.
+ *
+ * @return the descriptor, or a negative errno
+ *
+ * -EINVAL  NULL;
+ * -EPERM   opened before a fork.
+ */
+int sendfd_outbox_fileno(const struct sendfd_outbox *outbox);
+
+/**
+ * Queues a parcel through an outbox, all of it or nothing.
+ *
+ * @param outbox   from sendfd_outbox_open()
+ * @param fds      nfds descriptors, which stay the caller's
+ * @param nfds     0 to SENDFD_MAX_FDS
+ * @param data     len bytes that travel with them; may be NULL if len is 0
+ * @param len      0 to SENDFD_MAX_DATA
+ * @param timeout  how long to wait for room in a full queue
+ * @return 0, or a negative errno
+ *
+ * Success means that the kernel holds the parcel in the receiver's queue, whatever becomes of the
+ * caller. sendfd_outbox_wait_taken() tells when it has been taken.
+ *
+ * -EPIPE         the inbox is closed, or its process dead;
+ * -EAGAIN        its queue is full, with a timeout of {0, 0};
+ * -ETIMEDOUT     it was still full at the deadline;
+ * -EINVAL        NULL, too many descriptors, one that the kernel does not pass, or a bad timeout;
+ * -EBADF         a descriptor is not open;
+ * -EMSGSIZE      len is more than SENDFD_MAX_DATA;
+ * -ETOOMANYREFS  too many descriptors of this user are in flight;
+ * -EPERM         opened before a fork;
+ * -ENOMEM, -ENOBUFS no memory.
+ *
+ * Signal handlers run while it waits and do not end the wait.
+ */
+int sendfd_outbox_send(struct sendfd_outbox *outbox,
+                       const int *fds,
+                       size_t nfds,
+                       const void *data,
+                       size_t len,
+                       const struct timespec *timeout);
+
+/**
+ * Waits until the receiver has taken everything that was sent through an outbox.
+ *
+ * @param outbox   from sendfd_outbox_open()
+ * @param timeout  how long to wait
+ * @return 0 when all has been taken; or a negative errno
+ *
+ * "Taken" means: out of the queue and in that process's hands, or discarded by it on purpose. It does
+ * not mean: used. Where nothing was sent, 0.
+ *
+ * -EAGAIN      not yet, with a timeout of {0, 0};
+ * -ETIMEDOUT   not before the deadline;
+ * -ECONNRESET  the inbox was closed or its process died with something untaken, which is released;
+ * -EINTR       a signal handler ran, or the process was stopped and goes on; nothing is lost by it;
+ * -EINVAL      NULL, or a bad timeout;
+ * -EPERM       opened before a fork;
+ * -EMFILE, -ENFILE  no descriptor left to wait with (it takes two);
+ * -ENOMEM      no memory;
+ * -ENOSPC      /proc/sys/fs/epoll/max_user_watches is reached.
+ */
+int sendfd_outbox_wait_taken(struct sendfd_outbox *outbox,
+                             const struct timespec *timeout);
+
+/**
+ * Sends a request through an outbox and waits for the answer.
+ *
+ * @param outbox    from sendfd_outbox_open()
+ * @param fds       as for sendfd_outbox_send()
+ * @param nfds      as for sendfd_outbox_send()
+ * @param data      as for sendfd_outbox_send()
+ * @param len       as for sendfd_outbox_send()
+ * @param ret_fds   room for max_fds descriptors, close-on-exec, the caller's to close
+ * @param max_fds   SENDFD_MAX_FDS is always enough
+ * @param ret_data  room for max_len bytes
+ * @param max_len   SENDFD_MAX_DATA is always enough
+ * @param ret_info  who answered, and how much it is; may be NULL
+ * @param timeout   how long to wait, for room in the queue and for the answer together
+ * @return how many descriptors there are in ret_fds; or a negative errno
+ *
+ * Any number of threads may have requests under way over one outbox. ret_info->pid, uid and gid are
+ * the answerer's, as it told the kernel: the place for the answer may have been handed on.
+ *
+ * As sendfd_outbox_send(), and:
+ *
+ * -ECONNRESET  there will be no answer: the place for it was closed unanswered, or its holder died;
+ * -EAGAIN, -ETIMEDOUT  no answer in time; the request is not taken back;
+ * -EMSGSIZE    len is more than SENDFD_MAX_DATA; or the answer does not fit: it is released, and
+ *              ret_info is filled;
+ * -EMFILE, -ENFILE  no descriptor left for the request (it takes two); or no room for the answer's:
+ *              it is released;
+ * -EACCES      the kernel refuses the answer's descriptors to this process; it is released;
+ * -EPROTO      what came is no answer, or in another protocol version;
+ * -EINVAL      NULL with a count.
+ *
+ * Signal handlers run while it waits and do not end the wait.
+ */
+int sendfd_outbox_request(struct sendfd_outbox *outbox,
+                          const int *fds,
+                          size_t nfds,
+                          const void *data,
+                          size_t len,
+                          int *ret_fds,
+                          size_t max_fds,
+                          void *ret_data,
+                          size_t max_len,
+                          struct sendfd_info *ret_info,
+                          const struct timespec *timeout);
+
+/**
+ * Answers a request, once. Never waits.
+ *
+ * @param reply  from ret_info->reply; it stays open and is the caller's to close, before or after
+ * @param fds    as for sendfd_outbox_send()
+ * @param nfds   as for sendfd_outbox_send()
+ * @param data   as for sendfd_outbox_send()
+ * @param len    as for sendfd_outbox_send()
+ * @return 0, or a negative errno
+ *
+ * From any thread, at any time after the request was taken; also after its inbox was closed. Closing
+ * reply unanswered tells the asker -ECONNRESET at once. Success means that the kernel holds the answer
+ * for the asker; not that the asker takes it. After a failure another try may be made.
+ *
+ * -EPIPE         the asker is gone, or has been answered;
+ * -EINVAL        NULL with a count, too many descriptors, one that the kernel does not pass, or reply is
+ *                no such place;
+ * -EBADF         reply, or a descriptor to be sent, is not open;
+ * -ENOTSOCK      reply is no such place;
+ * -EMSGSIZE      len is more than SENDFD_MAX_DATA;
+ * -EAGAIN        there is no room, which only the asker can bring about;
+ * -ETOOMANYREFS  too many descriptors of this user are in flight;
+ * -ENOMEM, -ENOBUFS no memory.
+ */
+int sendfd_reply(int reply,
+                 const int *fds,
+                 size_t nfds,
+                 const void *data,
+                 size_t len);
 
 #ifdef __cplusplus
 }  // extern "C"

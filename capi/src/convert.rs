@@ -1,7 +1,8 @@
 //! Between C values and those of the core.
 
+use libc::c_void;
 use libc::{c_int, timespec};
-use sendfd_core::Error;
+use sendfd_core::{Error, MAX_DATA, MAX_FDS, Outgoing};
 use std::time::Duration;
 
 /// Answers a negative errno, and sets errno to it.
@@ -30,6 +31,31 @@ pub(crate) unsafe fn duration(timeout: *const timespec) -> Result<Option<Duratio
         Ok(nanos @ 0..=999_999_999) => Ok(Some(Duration::new(seconds, nanos))),
         _ => Err(libc::EINVAL),
     }
+}
+
+/// A parcel of C's arguments.
+///
+/// # Safety
+/// The pointers are valid for what the counts say, or NULL.
+pub(crate) unsafe fn parcel<'a>(
+    (fds, nfds): (*const c_int, usize),
+    (data, len): (*const c_void, usize),
+    timeout: *const timespec,
+) -> Result<Outgoing<'a>, c_int> {
+    // A count that no memory can hold is not looked at.
+    if nfds > MAX_FDS {
+        return Err(libc::EINVAL);
+    }
+    if len > MAX_DATA {
+        return Err(libc::EMSGSIZE);
+    }
+    // SAFETY: as the caller promises.
+    let timeout = unsafe { duration(timeout) }?;
+    // SAFETY: as the caller promises.
+    let fds = unsafe { slice(fds, nfds) }?;
+    // SAFETY: as the caller promises.
+    let data = unsafe { slice(data.cast::<u8>(), len) }?;
+    Ok(Outgoing::from_raw(fds).data(data).timeout(timeout))
 }
 
 /// A slice of C memory; NULL is fine for none.

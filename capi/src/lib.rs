@@ -4,8 +4,10 @@
 #![allow(clippy::doc_markdown, reason = "C text has no Rust links")]
 
 mod convert;
+mod outbox;
 mod receive;
 mod send;
 
+pub use outbox::*;
 pub use receive::*;
 pub use send::*;

@@ -38,7 +38,7 @@ pub struct sendfd_info {
     pub nfds: u32,
     /// bytes in the parcel
     pub len: u32,
-    /// -1: no answer is awaited
+    /// an answer is awaited here: sendfd_reply(), then close it; -1: none is
     pub reply: c_int,
     /// no other parcel of this inbox has it; never 0
     pub id: u64,
@@ -256,8 +256,7 @@ pub unsafe extern "C" fn sendfd_recvs(
     };
     let result = inbox.mailbox.recv_into(fds, data, timeout);
     // SAFETY: as the caller promises.
-    unsafe { tell(&result, |(info, _)| *info, ret_info) };
-    answer(result.map(|(info, _)| info.nfds.cast_signed()))
+    unsafe { tell(result.map(|(info, reply)| (info.nfds.cast_signed(), info, reply)), ret_info) }
 }
 
 /// Takes the parcel that a signal announces which the program dequeued itself, with sigwaitinfo(),
@@ -358,25 +357,32 @@ unsafe fn hand_over(
     ret_info: *mut sendfd_info,
 ) -> c_int {
     // SAFETY: valid or NULL, as the callers above pass on.
-    unsafe { tell(&result, |(_, info, _)| *info, ret_info) };
-    answer(result.map(|(fd, _, _)| fd.into_raw_fd()))
+    unsafe { tell(result.map(|(fd, info, reply)| (fd.into_raw_fd(), info, reply)), ret_info) }
 }
 
 /// Fills `ret_info` on success, and where a parcel could not be taken; where none is concerned, though
-/// the same error could be that of a parcel, its id is 0.
-unsafe fn tell<T>(
-    result: &Result<T, Error>,
-    info_of: impl FnOnce(&T) -> Info,
+/// the same error could be that of a parcel, its id is 0. Without `ret_info`, a place for an answer is
+/// closed, so that the asker is not left waiting.
+unsafe fn tell(
+    result: Result<(c_int, Info, Option<Reply>), Error>,
     ret_info: *mut sendfd_info,
-) {
+) -> c_int {
     // SAFETY: valid or NULL, as the callers above pass on.
-    let Some(ret_info) = (unsafe { ret_info.as_mut() }) else { return };
-    match result {
-        Ok(taken) => *ret_info = info_of(taken).into(),
-        Err(error) => match (error.parcel(), error.errno()) {
-            (Some(info), _) => *ret_info = info.into(),
-            (None, libc::EMFILE | libc::ENFILE) => ret_info.id = 0,
-            (None, _) => {}
-        },
+    let ret_info = unsafe { ret_info.as_mut() };
+    match (result, ret_info) {
+        (Ok((value, info, reply)), Some(ret_info)) => {
+            let reply = reply.map_or(-1, IntoRawFd::into_raw_fd);
+            *ret_info = sendfd_info { reply, ..info.into() };
+            value
+        }
+        (Ok((value, ..)), None) => value,
+        (Err(error), ret_info) => {
+            match (error.parcel(), error.errno(), ret_info) {
+                (Some(info), _, Some(ret_info)) => *ret_info = info.into(),
+                (None, libc::EMFILE | libc::ENFILE, Some(ret_info)) => ret_info.id = 0,
+                _ => {}
+            }
+            fail(error.errno())
+        }
     }
 }

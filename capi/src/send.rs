@@ -1,6 +1,6 @@
 //! Sending.
 
-use crate::convert::{answer, duration, fail, slice};
+use crate::convert::{answer, fail, parcel};
 use libc::{c_char, c_int, c_void, pid_t, size_t, timespec};
 use sendfd_core::{MAX_DATA, MAX_FDS, Outgoing, Signal, Target, Task};
 use std::os::fd::BorrowedFd;
@@ -80,25 +80,13 @@ pub unsafe extern "C" fn sendfds(
     len: size_t,
     timeout: *const timespec,
 ) -> c_int {
-    // A count that no memory can hold is not looked at.
-    if nfds > MAX_FDS {
-        return fail(libc::EINVAL);
+    // SAFETY: as the caller promises.
+    match unsafe { parcel((fds, nfds), (data, len), timeout) } {
+        Ok(parcel) => answer(
+            Signal::new(sig).and_then(|signal| parcel.send(Task::new(id)?, signal)).map(|()| 0),
+        ),
+        Err(errno) => fail(errno),
     }
-    if len > MAX_DATA {
-        return fail(libc::EMSGSIZE);
-    }
-    // SAFETY: as the caller promises.
-    let timeout = unsafe { duration(timeout) };
-    // SAFETY: as the caller promises.
-    let fds = unsafe { slice(fds, nfds) };
-    // SAFETY: as the caller promises.
-    let data = unsafe { slice(data.cast::<u8>(), len) };
-    let (timeout, fds, data) = match (timeout, fds, data) {
-        (Ok(timeout), Ok(fds), Ok(data)) => (timeout, fds, data),
-        (Err(errno), _, _) | (_, Err(errno), _) | (_, _, Err(errno)) => return fail(errno),
-    };
-    let parcel = Outgoing::from_raw(fds).data(data).timeout(timeout);
-    answer(Signal::new(sig).and_then(|signal| parcel.send(Task::new(id)?, signal)).map(|()| 0))
 }
 
 /// The same as sendfd() to the task that a pidfd stands for, which no other can be mistaken for.

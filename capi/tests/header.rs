@@ -11,6 +11,7 @@ fn header_is_current() {
         .with_config(config)
         .with_src(dir.join("src/send.rs"))
         .with_src(dir.join("src/receive.rs"))
+        .with_src(dir.join("src/outbox.rs"))
         .generate()
         .expect("valid Rust")
         .write(&mut new);

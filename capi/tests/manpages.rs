@@ -20,6 +20,19 @@ const RECEIVING: &[&str] = &[
     "ENOMEM",
 ];
 
+const THROUGH_AN_OUTBOX: &[&str] = &[
+    "EPIPE",
+    "EINVAL",
+    "EBADF",
+    "EMSGSIZE",
+    "EAGAIN",
+    "ETIMEDOUT",
+    "ETOOMANYREFS",
+    "EPERM",
+    "ENOMEM",
+    "ENOBUFS",
+];
+
 /// Errors that a function's page must have, by the table of the design.
 fn errors_of(function: &str) -> Vec<&'static str> {
     let of = |lists: &[&[&'static str]]| lists.concat();
@@ -28,10 +41,46 @@ fn errors_of(function: &str) -> Vec<&'static str> {
         "sendfds" => of(&[SENDING, &["EMSGSIZE", "ETIMEDOUT"]]),
         "sendfd_inbox_open" => of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM"]]),
         "sendfd_discard" => of(&[&["EAGAIN", "EINVAL", "EPERM", "EBADF"]]),
-        "sendfd_inbox_fileno" | "sendfd_inbox_shutdown" => of(&[&["EINVAL", "EPERM"]]),
+        "sendfd_inbox_fileno" | "sendfd_outbox_fileno" | "sendfd_inbox_shutdown" => {
+            of(&[&["EINVAL", "EPERM"]])
+        }
         "sendfd_recv" | "sendfd_recvs" => of(&[RECEIVING, &["ETIMEDOUT", "EINTR"]]),
         "sendfd_claim" | "sendfd_claim_signalfd" => of(&[RECEIVING]),
-        "sendfd_inbox_close" | "sendfd_version" => Vec::new(),
+        "sendfd_outbox_open" => of(&[SENDING, &["ETIMEDOUT"]])
+            .into_iter()
+            .filter(|error| !["EBADF", "ETOOMANYREFS"].contains(error))
+            .collect(),
+        "sendfd_outbox_open_pidfd" => of(&[SENDING, &["ETIMEDOUT"]])
+            .into_iter()
+            .filter(|error| *error != "ETOOMANYREFS")
+            .collect(),
+        "sendfd_outbox_send" => of(&[THROUGH_AN_OUTBOX]),
+        "sendfd_outbox_request" => {
+            of(&[THROUGH_AN_OUTBOX, &["ECONNRESET", "EMFILE", "ENFILE", "EACCES", "EPROTO"]])
+        }
+        "sendfd_outbox_wait_taken" => of(&[&[
+            "EAGAIN",
+            "ETIMEDOUT",
+            "ECONNRESET",
+            "EINTR",
+            "EINVAL",
+            "EPERM",
+            "EMFILE",
+            "ENFILE",
+            "ENOMEM",
+            "ENOSPC",
+        ]]),
+        "sendfd_reply" => of(&[&[
+            "EPIPE",
+            "EINVAL",
+            "EBADF",
+            "ENOTSOCK",
+            "EMSGSIZE",
+            "EAGAIN",
+            "ETOOMANYREFS",
+            "ENOMEM",
+        ]]),
+        "sendfd_inbox_close" | "sendfd_outbox_close" | "sendfd_version" => Vec::new(),
         other => panic!("{other} is new: which errors must its page have?"),
     }
 }

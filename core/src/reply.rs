@@ -71,12 +71,11 @@ impl Reply {
     /// Whether an asker can await an answer there: one end of a connected pair, into which nothing was
     /// put that this end would have to release when it is closed. From then on nothing can be.
     pub(crate) fn is_possible(place: BorrowedFd<'_>) -> bool {
-        socket::is_connected_seqpacket(place)
-            && socket::pass_credentials(place).is_ok()
-            && socket::shut_down_reading(place).is_ok()
-            && message::is_at_end(place)
-            // KERNEL: a socket that asks for credentials is given a name of its own when it sends.
-            && socket::pass_no_credentials(place).is_ok()
+        if !socket::is_connected_seqpacket(place) {
+            return false;
+        }
+        socket::stop_reading(place);
+        !message::is_waiting(place)
     }
 }
 
@@ -84,7 +83,7 @@ fn answer_at(reply: BorrowedFd<'_>, answer: Outgoing<'_>) -> sys::Result<()> {
     let message = answer.message()?;
     // What the program says may be anything: a stream would take the bytes.
     if !socket::is_connected_seqpacket(reply) {
-        return Err(Errno(if socket::is_socket(reply) { libc::EINVAL } else { libc::ENOTSOCK }));
+        return Err(socket::kind(reply).map_or_else(|errno| errno, |_| Errno(libc::EINVAL)));
     }
     let sent = message.put_on(reply).map_err(|errno| match errno {
         Errno(libc::ECONNRESET | libc::ENOTCONN) => Errno(libc::EPIPE),
@@ -92,7 +91,7 @@ fn answer_at(reply: BorrowedFd<'_>, answer: Outgoing<'_>) -> sys::Result<()> {
     });
     if sent.is_ok() {
         // The one answer: a second one finds the way closed.
-        let _ = socket::shut_down_writing(reply);
+        socket::stop_writing(reply);
     }
     sent
 }

@@ -12,6 +12,7 @@ use crate::send::Outbox;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::fd::{Awaited, PrivateFd, poll};
+use crate::sys::unread::Connection;
 use crate::sys::{Errno, fork, socket};
 use crate::{MAX_DATA, MAX_FDS};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -78,7 +79,7 @@ impl Outbox {
             let message = message.with_reply(theirs.as_fd(), &mut room);
             self.held.queue(&message, deadline, parcel.interruptible)?;
             let signal = self.held.signal;
-            Ok(Answer { place, signal, generation: fork::generation() })
+            Ok(Answer { place: Connection::new(place), signal, generation: fork::generation() })
         };
         put().map_err(error::of(self.call_with(parcel, true)))
     }
@@ -90,7 +91,7 @@ impl Outbox {
 /// forked child does not have it.
 #[derive(Debug)]
 pub struct Answer {
-    place: PrivateFd,
+    place: Connection,
     signal: Signal,
     generation: u32,
 }
@@ -133,27 +134,28 @@ impl Answer {
         if self.generation != fork::generation() {
             return Err(Errno(libc::EPERM).into());
         }
+        let place = self.place.as_fd();
         loop {
-            let place = self.place.as_fd();
-            let mut unpacked = Unpacked::new(socket::waiting_bytes(place)?);
-            match take::take((place, None), self.signal, room, &mut unpacked)? {
-                Taken::Parcel(info, _) if unpacked.reply.is_none() => {
-                    // Nothing else can come, and nothing that did has to be released by our closing it.
-                    let _ = socket::shut_down_reading(place);
-                    return Ok((unpacked, info));
-                }
-                Taken::Parcel(..) | Taken::OtherVersion => return Err(Errno(libc::EPROTO).into()),
-                Taken::End => return Err(Errno(libc::ECONNRESET).into()),
-                Taken::Nothing => {}
-            }
-            if deadline.has_passed() {
-                return Err(Errno(deadline.errno()).into());
-            }
-            let wait = || poll([(place, Awaited::Readable)], deadline.left_ms());
-            match uncancelled.except_in(wait) {
+            let left = deadline.left_ms();
+            let wait = || poll([(place, Awaited::Readable)], left);
+            match if left == 0 { wait() } else { uncancelled.except_in(wait) } {
                 Err(Errno(libc::EINTR)) if !interruptible => {}
-                waited => drop(waited?),
+                Ok([0]) if deadline.has_passed() => return Err(Errno(deadline.errno()).into()),
+                Ok([0]) => {}
+                Ok(_) => break,
+                Err(errno) => return Err(errno.into()),
             }
+        }
+        // Readable: it is there whole, or will never be.
+        let mut unpacked = Unpacked::new(socket::waiting_bytes(place)?);
+        match take::take((place, None), self.signal, room, &mut unpacked)? {
+            Taken::Parcel(info, _) if unpacked.reply.is_none() => {
+                // Nothing else can come.
+                socket::stop_reading(place);
+                Ok((unpacked, info))
+            }
+            Taken::Parcel(..) | Taken::OtherVersion => Err(Errno(libc::EPROTO).into()),
+            Taken::End | Taken::Nothing => Err(Errno(libc::ECONNRESET).into()),
         }
     }
 }

@@ -9,13 +9,14 @@ const STAND_INS: &str = "
     type c_char = i8; type c_int = i32; type c_uint = u32; type pid_t = i32; type uid_t = u32;
     type gid_t = u32; type size_t = usize; enum c_void {} struct timespec; struct siginfo_t;
     struct signalfd_siginfo; struct sendfd_inbox;
+    struct sendfd_outbox;
 ";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let out = std::env::var("OUT_DIR").expect("set by cargo");
     let (mut rust, mut c) = (STAND_INS.to_owned(), "#include \"sendfd.h\"\n".to_owned());
-    for file in ["send.rs", "receive.rs"] {
+    for file in ["send.rs", "receive.rs", "outbox.rs"] {
         let path = root.join("capi/src").join(file);
         println!("cargo::rerun-if-changed={}", path.display());
         let source = std::fs::read_to_string(&path).expect("a source file");
@@ -49,7 +50,9 @@ fn declare(item: syn::Item, rust: &mut String, c: &mut String) {
         syn::Item::Const(item) if matches!(item.vis, syn::Visibility::Public(_)) => {
             writeln!(rust, "{}", item.to_token_stream()).expect("a string");
         }
-        syn::Item::Struct(mut item) if item.ident != "sendfd_inbox" => {
+        syn::Item::Struct(mut item)
+            if item.ident != "sendfd_inbox" && item.ident != "sendfd_outbox" =>
+        {
             item.attrs.retain(|attr| attr.path().is_ident("repr"));
             writeln!(rust, "{}", item.to_token_stream()).expect("a string");
         }

@@ -131,6 +131,16 @@ impl Outbox {
             .map_err(error::of(taken::call(&self.held, None)))
     }
 
+    /// The descriptor that polls writable while there is room in the receiver's queue, and hangs up with
+    /// the receiver.
+    ///
+    /// # Errors
+    /// `EPERM`: opened before a fork.
+    pub fn fileno(&self) -> Result<RawFd> {
+        let number = || self.held.check().map(|()| self.as_raw_fd());
+        number().map_err(error::of(taken::call(&self.held, None)))
+    }
+
     /// The signal of the inbox that it leads to.
     #[must_use]
     pub fn signal(&self) -> Signal {

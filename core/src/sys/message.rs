@@ -267,23 +267,6 @@ pub(crate) fn receive(
     Ok(seen)
 }
 
-/// Whether nothing waits on `socket`, and nothing can come, its reading side being shut down.
-///
-/// KERNEL: a message of no bytes may hold descriptors, and looks like the end. But where `SO_PASSCRED` is
-/// set, credentials come with every message, and none with the end. No descriptor is installed: there is
-/// no room for any in the control data.
-pub(crate) fn is_at_end(socket: BorrowedFd<'_>) -> bool {
-    const ROOM: usize = space(size_of::<libc::ucred>());
-    let mut control = Control { bytes: [MaybeUninit::uninit(); CONTROL] };
-    let mut header = header(std::ptr::null_mut(), 0);
-    header.msg_control = (&raw mut control).cast::<c_void>();
-    header.msg_controllen = ROOM as _;
-    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: a header whose pointers are all valid for the call.
-    let seen = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
-    seen == 0 && header.msg_controllen == 0 && header.msg_flags & libc::MSG_CTRUNC == 0
-}
-
 /// Consumes the first message of `socket` and the references that it holds.
 pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     let nothing = std::ptr::null_mut();

@@ -76,21 +76,6 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn shut_down_to(socket: BorrowedFd<'_>, how: c_int) -> Result<()> {
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::shutdown(socket.as_raw_fd(), how) }).map(drop)
-}
-
-/// `shutdown(SHUT_RD)`: nothing can be put into its queue any more; what is there stays.
-pub(crate) fn shut_down_reading(socket: BorrowedFd<'_>) -> Result<()> {
-    shut_down_to(socket, libc::SHUT_RD)
-}
-
-/// `shutdown(SHUT_WR)`: what was sent stays, and nothing follows.
-pub(crate) fn shut_down_writing(socket: BorrowedFd<'_>) -> Result<()> {
-    shut_down_to(socket, libc::SHUT_WR)
-}
-
 /// `socketpair`, non-blocking.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
@@ -103,15 +88,15 @@ pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     Ok((one, unsafe { OwnedFd::from_raw_fd(ends[1]) }))
 }
 
-/// Whether this is a socket of any kind.
-pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
-    option::<c_int>(fd, libc::SO_TYPE).is_ok()
+/// `SO_TYPE`; ENOTSOCK, EBADF.
+pub(crate) fn kind(fd: BorrowedFd<'_>) -> Result<c_int> {
+    option::<c_int>(fd, libc::SO_TYPE)
 }
 
 /// Whether this is an `AF_UNIX` sequenced-packet socket that has, or had, a peer.
 pub(crate) fn is_connected_seqpacket(fd: BorrowedFd<'_>) -> bool {
-    let is = |name, value| option::<c_int>(fd, name).is_ok_and(|found| found == value);
-    is(libc::SO_DOMAIN, libc::AF_UNIX) && is(libc::SO_TYPE, libc::SOCK_SEQPACKET) && has_peer(fd)
+    let is_unix = || option::<c_int>(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX);
+    kind(fd) == Ok(libc::SOCK_SEQPACKET) && is_unix() && has_peer(fd)
 }
 
 /// `getpeername`.
@@ -127,6 +112,12 @@ fn has_peer(socket: BorrowedFd<'_>) -> bool {
 pub(crate) fn shut_down(socket: BorrowedFd<'_>) {
     // SAFETY: takes no pointers. It fails only for a socket that has come to its end already.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
+/// `shutdown` of the writing side: what was sent stays, and nothing follows.
+pub(crate) fn stop_writing(socket: BorrowedFd<'_>) {
+    // SAFETY: takes no pointers. It fails only for a socket that is not connected.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
 }
 
 /// `shutdown` of the reading side: the peer can queue nothing any more. What it has queued stays.
@@ -158,11 +149,6 @@ fn option<T: Copy>(socket: BorrowedFd<'_>, option: c_int) -> Result<T> {
 /// `SO_PASSCRED`: credentials come with every message from now on.
 pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
     set_option::<c_int>(socket, libc::SO_PASSCRED, &1)
-}
-
-/// No credentials from now on.
-pub(crate) fn pass_no_credentials(socket: BorrowedFd<'_>) -> Result<()> {
-    set_option::<c_int>(socket, libc::SO_PASSCRED, &0)
 }
 
 /// `SO_SNDBUF`: makes room for a message of so many bytes, as far as `net.core.wmem_max` allows.

@@ -1,0 +1,475 @@
+/* Requests and their answers. */
+#include "harness.h"
+
+#include <netinet/in.h>
+
+#define LEN(array) (sizeof(array) / sizeof(*(array)))
+
+static sendfd_outbox *open_outbox(pid_t pid)
+{
+	sendfd_outbox *outbox = NULL;
+	struct timespec limit = in_ms(10000);
+	CHECK_OK(sendfd_outbox_open(pid, S, &limit, &outbox));
+	return outbox;
+}
+
+static int ask(sendfd_outbox *outbox, const char *question, long ms)
+{
+	struct timespec limit = in_ms(ms);
+	return sendfd_outbox_request(outbox, NULL, 0, question, strlen(question), NULL, 0, NULL, 0, NULL, &limit);
+}
+
+/* Takes a request, any parcel that it is; its descriptors are closed. */
+static sendfd_info take_request(sendfd_inbox *inbox, char *ret_question)
+{
+	struct timespec limit = in_ms(10000);
+	int fds[SENDFD_MAX_FDS];
+	sendfd_info info;
+	int nfds = CHECK_OK(sendfd_recvs(inbox, fds, LEN(fds), ret_question, 100, &info, &limit));
+	while (nfds > 0)
+		close(fds[--nfds]);
+	return info;
+}
+
+/* --- answers of every size ----------------------------------------------------------------------- */
+static void answerer(void *arg)
+{
+	unsigned flags = *(unsigned *)arg;
+	static char data[SENDFD_MAX_DATA];
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	parent_tell(0);
+	for (;;) {
+		char question[100];
+		long counts[2];
+		sendfd_info info = take_request(inbox, question);
+		CHECK(info.reply >= 0 && is_cloexec(info.reply));
+		memcpy(counts, question, sizeof counts);
+		int fds[SENDFD_MAX_FDS];
+		for (long i = 0; i < counts[0]; i++)
+			fds[i] = make_memfd(i);
+		memset(data, (int)counts[1], sizeof data);
+		CHECK_OK(sendfd_reply(info.reply, fds, (size_t)counts[0], data, (size_t)counts[1]));
+		CHECK_ERR(sendfd_reply(info.reply, fds, (size_t)counts[0], data, (size_t)counts[1]), EPIPE);
+		close(info.reply);
+		for (long i = 0; i < counts[0]; i++)
+			close(fds[i]);
+		if (counts[0] == 252)
+			break;
+	}
+	sendfd_inbox_close(inbox);
+}
+
+TEST(answers_of_every_size)
+{
+	static char data[SENDFD_MAX_DATA];
+	long sizes[][2] = {{0, 0}, {1, 0}, {0, 1}, {3, 4096}, {1, SENDFD_MAX_DATA}, {252, SENDFD_MAX_DATA}};
+	for (unsigned flags = 0; flags < 4; flags++) {
+		struct child child = fork_child(answerer, &flags);
+		child_hear(&child);
+		sendfd_outbox *outbox = open_outbox(child.pid);
+		for (size_t s = 0; s < LEN(sizes); s++) {
+			int fds[SENDFD_MAX_FDS], sent = make_memfd(9);
+			sendfd_info info;
+			int nfds = CHECK_OK(sendfd_outbox_request(outbox, &sent, 1, sizes[s], sizeof sizes[s], fds,
+								  LEN(fds), data, sizeof data, &info, NULL));
+			CHECK_EQ(nfds, sizes[s][0]);
+			CHECK_EQ(info.nfds, sizes[s][0]);
+			CHECK_EQ(info.len, sizes[s][1]);
+			CHECK_EQ(info.reply, -1);
+			CHECK_EQ(info.pid, child.pid);
+			CHECK_EQ(info.uid, getuid());
+			CHECK_EQ(info.gid, getgid());
+			for (long i = 0; i < nfds; i++) {
+				CHECK(is_cloexec(fds[i]));
+				take_number(fds[i], i);
+			}
+			for (long i = 0; i < sizes[s][1]; i++)
+				CHECK_EQ(data[i], (char)sizes[s][1]);
+			close(sent);
+		}
+		sendfd_outbox_close(outbox);
+		child_join(&child);
+	}
+}
+
+/* --- answers that do not come --------------------------------------------------------------------- */
+enum way { CLOSE_UNANSWERED, RECV_WITHOUT_INFO, DIE, CLOSE_INBOX_UNTAKEN, FORGET };
+
+static void unwilling(void *arg)
+{
+	enum way way = *(enum way *)arg;
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	char question[100];
+	parent_tell(0);
+	if (way == CLOSE_INBOX_UNTAKEN) {
+		parent_hear();
+		sendfd_inbox_close(inbox);
+		return;
+	}
+	if (way == RECV_WITHOUT_INFO) {
+		close(recv_soon(inbox, NULL));
+		parent_hear();
+	} else {
+		sendfd_info info = take_request(inbox, question);
+		CHECK(info.reply >= 0);
+		if (way == DIE)
+			raise(SIGKILL);
+		if (way == CLOSE_UNANSWERED)
+			close(info.reply);
+		parent_hear();
+		if (way == FORGET) {
+			CHECK_ERR(sendfd_reply(info.reply, NULL, 0, "late", 4), EPIPE);
+			close(info.reply);
+		}
+	}
+	sendfd_inbox_close(inbox);
+}
+
+static void *ask_for_ever(void *outbox)
+{
+	int fd = make_memfd(1), result;
+	result = sendfd_outbox_request(outbox, &fd, 1, NULL, 0, NULL, 0, NULL, 0, NULL, NULL);
+	close(fd);
+	return (void *)(intptr_t)result;
+}
+
+TEST(no_answer)
+{
+	for (enum way way = CLOSE_UNANSWERED; way <= FORGET; way++) {
+		struct child child = fork_child(unwilling, &way);
+		child_hear(&child);
+		sendfd_outbox *outbox = open_outbox(child.pid);
+		if (way == FORGET) {
+			struct timespec brief = in_ms(40);
+			CHECK_TIMES_OUT(
+				sendfd_outbox_request(outbox, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, &brief), 40);
+			CHECK_ERR(sendfd_outbox_request(outbox, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, &NOW), EAGAIN);
+		} else {
+			pthread_t asker = thread_start(ask_for_ever, outbox);
+			if (way == CLOSE_INBOX_UNTAKEN) { /* once it is queued: sent, and not taken */
+				struct timespec pause = in_ms(1);
+				while (sendfd_outbox_wait_taken(outbox, &NOW) == 0)
+					nanosleep(&pause, NULL);
+				child_tell(&child, 0);
+			}
+			void *result;
+			CHECK(pthread_join(asker, &result) == 0);
+			CHECK_EQ((intptr_t)result, -ECONNRESET);
+		}
+		if (way == DIE) {
+			child_kill(&child);
+		} else {
+			if (way != CLOSE_INBOX_UNTAKEN)
+				child_tell(&child, 0);
+			child_join(&child);
+		}
+		sendfd_outbox_close(outbox);
+	}
+}
+
+TEST(the_asker_is_gone)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	char question[100];
+	CHECK_ERR(ask(outbox, "in vain", 0), EAGAIN);
+	sendfd_info info = take_request(inbox, question);
+	CHECK(info.reply >= 0);
+	int fd = make_memfd(1);
+	CHECK_ERR(sendfd_reply(info.reply, &fd, 1, NULL, 0), EPIPE);
+	close(fd);
+	close(info.reply);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}
+
+/* --- answers that do not fit ----------------------------------------------------------------------- */
+static struct witness witness;
+static bool fill_the_table;
+static int fillers[1024];
+static size_t filled;
+
+static void *answer_with_witness(void *inbox)
+{
+	char question[100];
+	sendfd_info info = take_request(inbox, question);
+	for (int fd; fill_the_table && (fd = dup(2)) >= 0;)
+		fillers[filled++] = fd;
+	int fds[] = {witness.sent, witness.sent, witness.sent};
+	CHECK_OK(sendfd_reply(info.reply, fds, 3, "abc", 3));
+	close(info.reply);
+	return NULL;
+}
+
+static void one_that_does_not_fit(size_t max_fds, size_t max_len, int error)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	witness = make_witness();
+	pthread_t thread = thread_start(answer_with_witness, inbox);
+	int fds[3] = {-7, -7, -7};
+	char data[3] = "...";
+	sendfd_info info = {.nfds = 99, .reply = -5};
+	CHECK_ERR(sendfd_outbox_request(outbox, NULL, 0, NULL, 0, fds, max_fds, data, max_len, &info, NULL), error);
+	thread_join(thread);
+	CHECK(fds[0] == -7 && fds[2] == -7 && data[0] == '.');
+	if (error == EMSGSIZE)
+		CHECK(info.nfds == 3 && info.len == 3 && info.reply == -1);
+	else
+		CHECK(info.nfds == 99);
+	while (filled > 0)
+		close(fillers[--filled]);
+	close(witness.sent);
+	CHECK(witness_released(witness.end, 5000));
+	close(witness.end);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(an_answer_that_does_not_fit_is_released)
+{
+	one_that_does_not_fit(2, 3, EMSGSIZE);
+	one_that_does_not_fit(3, 2, EMSGSIZE);
+	set_limit(RLIMIT_NOFILE, 256);
+	fill_the_table = true;
+	one_that_does_not_fit(3, 3, EMFILE);
+}
+
+/* --- who may hold the place for an answer, and what it may be ---------------------------------------- */
+static sendfd_info held;
+static void *answer_later(void *inbox)
+{
+	sendfd_inbox_close(inbox);
+	int fd = make_memfd(3);
+	CHECK_OK(sendfd_reply(held.reply, &fd, 1, NULL, 0));
+	close(fd);
+	close(held.reply);
+	return NULL;
+}
+
+TEST(answered_from_another_thread_after_the_inbox_was_closed)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	pthread_t asker = thread_start(ask_for_ever, outbox);
+	int fds[1];
+	struct timespec limit = in_ms(10000);
+	CHECK_EQ(sendfd_recvs(inbox, fds, 1, NULL, 0, &held, &limit), 1);
+	close(fds[0]);
+	CHECK(held.reply >= 0);
+	pthread_t answerer = thread_start(answer_later, inbox);
+	void *result;
+	CHECK(pthread_join(asker, &result) == 0);
+	CHECK_EQ((intptr_t)result, -EMSGSIZE); /* it had no room for one descriptor */
+	thread_join(answerer);
+	sendfd_outbox_close(outbox);
+}
+
+static void answer_for_it(void *arg)
+{
+	(void)arg;
+	CHECK_OK(sendfd_reply(held.reply, NULL, 0, NULL, 0));
+	close(held.reply);
+	parent_tell(0);
+	parent_hear();
+}
+
+TEST(the_place_can_be_handed_on)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	pthread_t asker = thread_start(ask_for_ever, outbox);
+	held.reply = -1;
+	sendfd_info info;
+	close(recv_soon(inbox, &info));
+	held = info;
+	struct child child = fork_child(answer_for_it, NULL);
+	close(info.reply);
+	child_hear(&child);
+	void *result;
+	CHECK(pthread_join(asker, &result) == 0);
+	CHECK_EQ((intptr_t)result, 0);
+	child_tell(&child, 0);
+	child_join(&child);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(claimed_requests_are_answered)
+{
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	sigset_t set = set_of(S, SIGIO, 0);
+	struct timespec limit = in_ms(10000);
+	for (int by_signalfd = 0; by_signalfd < 2; by_signalfd++) {
+		pthread_t asker = thread_start(ask_for_ever, outbox);
+		int fd = -EAGAIN, sfd = signalfd(-1, &set, SFD_CLOEXEC);
+		sendfd_info info;
+		while (fd == -EAGAIN) {
+			siginfo_t si;
+			struct signalfd_siginfo ssi;
+			if (by_signalfd)
+				CHECK(read(sfd, &ssi, sizeof ssi) == sizeof ssi);
+			else
+				CHECK(sigtimedwait(&set, &si, &limit) > 0);
+			fd = by_signalfd ? sendfd_claim_signalfd(inbox, &ssi, &info) : sendfd_claim(inbox, &si, &info);
+		}
+		close(CHECK_OK(fd));
+		CHECK_OK(sendfd_reply(info.reply, NULL, 0, NULL, 0));
+		void *result;
+		CHECK(pthread_join(asker, &result) == 0);
+		CHECK_EQ((intptr_t)result, 0);
+		close(info.reply);
+		close(sfd);
+	}
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(what_is_no_place_for_an_answer)
+{
+	int pair[2], stream[2], tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), many[253];
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) == 0);
+	int alone = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	for (size_t i = 0; i < LEN(many); i++)
+		many[i] = 2;
+	CHECK_ERR(sendfd_reply(-1, NULL, 0, NULL, 0), EBADF);
+	CHECK_ERR(sendfd_reply(1000, NULL, 0, NULL, 0), EBADF);
+	CHECK_ERR(sendfd_reply(2, NULL, 0, NULL, 0), ENOTSOCK);
+	CHECK_ERR(sendfd_reply(tcp, NULL, 0, NULL, 0), EINVAL);
+	CHECK_ERR(sendfd_reply(stream[0], NULL, 0, NULL, 0), EINVAL);
+	CHECK_ERR(sendfd_reply(alone, NULL, 0, NULL, 0), EINVAL);
+	CHECK_ERR(sendfd_reply(pair[0], many, 253, NULL, 0), EINVAL);
+	CHECK_ERR(sendfd_reply(pair[0], NULL, 1, NULL, 0), EINVAL);
+	CHECK_ERR(sendfd_reply(pair[0], NULL, 0, NULL, 1), EINVAL);
+	CHECK_ERR(sendfd_reply(pair[0], many, 1, many, SENDFD_MAX_DATA + 1), EMSGSIZE);
+	CHECK_ERR(sendfd_reply(pair[0], (int[]){1000}, 1, NULL, 0), EBADF);
+	char byte;
+	CHECK(recv(stream[1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	CHECK(recv(pair[1], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	CHECK_OK(sendfd_reply(pair[0], NULL, 0, NULL, 0)); /* after all those another try may be made */
+	CHECK_EQ(recv(pair[1], &byte, 1, MSG_DONTWAIT), 1);
+	int all[] = {pair[0], pair[1], stream[0], stream[1], tcp, alone};
+	for (size_t i = 0; i < LEN(all); i++)
+		close(all[i]);
+}
+
+/* --- hostile askers: what their place holds would have to be released by whoever closes it ------------ */
+static char name[108];
+
+enum place { LISTENER, LONE, STREAM, FULL, FULL_OF_EMPTY, REGULAR };
+
+static void hostile_asker(void *arg)
+{
+	enum place place = *(enum place *)arg;
+	int pair[2], link = raw_connect(name), reply;
+	CHECK(link >= 0);
+	CHECK(socketpair(AF_UNIX, place == STREAM ? SOCK_STREAM : SOCK_SEQPACKET, 0, pair) == 0);
+	reply = pair[1];
+	struct sockaddr_un nowhere = {.sun_family = AF_UNIX};
+	if (place == LISTENER || place == LONE)
+		reply = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	if (place == LISTENER)
+		CHECK(bind(reply, (struct sockaddr *)&nowhere, sizeof(sa_family_t)) == 0 && listen(reply, 5) == 0);
+	if (place == REGULAR)
+		reply = make_memfd(1);
+	if (place == FULL || place == FULL_OF_EMPTY)
+		CHECK_EQ(raw_send(pair[0], "x", place == FULL, (int[]){2}, 1), 0);
+	struct wire wire = WIRE_REPLY(0, 0);
+	CHECK_EQ(raw_send(link, &wire, sizeof wire, &reply, 1), 0);
+	parent_tell(0);
+	parent_hear();
+	struct pollfd p = {link, POLLIN, 0};
+	CHECK(poll(&p, 1, 5000) == 1 && (p.revents & POLLHUP), "its link is not closed");
+}
+
+TEST(places_that_could_stall_whoever_closes_them_are_refused)
+{
+	for (unsigned flags = 0; flags < 4; flags += SENDFD_INBOX_NOSIGNAL)
+		for (enum place place = LISTENER; place <= REGULAR; place++) {
+			sendfd_inbox *inbox = open_inbox(S, flags);
+			inbox_name(getpid(), S, name, sizeof name);
+			struct child child = fork_child(hostile_asker, &place);
+			child_hear(&child);
+			char question[100];
+			CHECK_ERR(sendfd_recvs(inbox, NULL, 0, question, sizeof question, NULL, &NOW), EAGAIN);
+			child_tell(&child, 0);
+			child_join(&child);
+			expect_empty(inbox);
+			sendfd_inbox_close(inbox);
+		}
+}
+
+static void *ask_many(void *outbox)
+{
+	for (long i = 0; i < 50; i++) {
+		long question = (long)syscall(SYS_gettid) * 100 + i, answer = 0;
+		CHECK_EQ(sendfd_outbox_request(outbox, NULL, 0, &question, sizeof question, NULL, 0, &answer,
+					       sizeof answer, NULL, NULL),
+			 0);
+		CHECK_EQ(answer, question + 1);
+	}
+	return NULL;
+}
+
+TEST(many_requests_under_way_are_answered_in_any_order)
+{
+	enum { THREADS = 100, ROUNDS = 50 };
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	sendfd_outbox *outbox = open_outbox(getpid());
+	pthread_t threads[THREADS];
+	for (int i = 0; i < THREADS; i++)
+		threads[i] = thread_start(ask_many, outbox);
+	struct timespec limit = in_ms(10000);
+	struct {
+		int place;
+		long question;
+	} asked[THREADS];
+	int count = 0, answered = 0;
+	while (answered < THREADS * ROUNDS) {
+		sendfd_info info;
+		long question;
+		/* Nobody is answered before a few wait, so that the last come first. */
+		int result = sendfd_recvs(inbox, NULL, 0, &question, sizeof question, &info, count ? &NOW : &limit);
+		if (result == 0) {
+			asked[count].place = info.reply;
+			asked[count++].question = question;
+			continue;
+		}
+		CHECK_EQ(result, -EAGAIN);
+		while (count > 0) {
+			long answer = asked[--count].question + 1;
+			CHECK_OK(sendfd_reply(asked[count].place, NULL, 0, &answer, sizeof answer));
+			close(asked[count].place);
+			answered++;
+		}
+	}
+	for (int i = 0; i < THREADS; i++)
+		thread_join(threads[i]);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}
+
+/* --- bare messages -------------------------------------------------------------------------------- */
+TEST(parcels_without_descriptors)
+{
+	for (unsigned flags = 0; flags < 4; flags++) {
+		pid_t to = flags & SENDFD_INBOX_THREAD ? (pid_t)syscall(SYS_gettid) : getpid();
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		static char sent[SENDFD_MAX_DATA], got[SENDFD_MAX_DATA];
+		memset(sent, 'x', sizeof sent);
+		size_t lengths[] = {0, 1, SENDFD_MAX_DATA};
+		for (size_t i = 0; i < LEN(lengths); i++) {
+			sendfd_info info;
+			CHECK_OK(sendfds(to, S, NULL, 0, sent, lengths[i], &NOW));
+			CHECK_ERR(sendfd_recv(inbox, &info, &NOW), EMSGSIZE);
+			CHECK(info.nfds == 0 && info.len == lengths[i] && info.reply == -1);
+			CHECK_EQ(sendfd_recvs(inbox, NULL, 0, got, sizeof got, &info, &NOW), 0);
+			CHECK(info.nfds == 0 && info.len == lengths[i] && info.reply == -1 && info.pid == getpid());
+			CHECK(memcmp(got, sent, lengths[i]) == 0);
+		}
+		expect_empty(inbox);
+		sendfd_inbox_close(inbox);
+	}
+}

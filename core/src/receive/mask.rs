@@ -6,8 +6,10 @@
 //! KERNEL: a signal that is both ignored and blocked is queued all the same.
 
 use crate::signal::Signal;
+use crate::sys::thread_end::at_thread_end;
 use crate::sys::{Errno, Result, signal};
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -60,18 +62,20 @@ impl Blocked {
 }
 
 thread_local! {
-    static MASK: RefCell<Mask> =
-        const { RefCell::new(Mask { blocked: Vec::new(), overflow_was_blocked: false }) };
+    // Without a destructor, so that it is there as long as the thread is: handlers of `atexit` and
+    // destructors of `pthread_key_create` may open and close inboxes, too.
+    static MASK: RefCell<ManuallyDrop<Mask>> = const {
+        RefCell::new(ManuallyDrop::new(Mask { blocked: Vec::new(), overflow_was_blocked: false }))
+    };
 }
 
 /// KERNEL: signals of a thread that is gone arrive nowhere, while its sockets would go on to accept
 /// mail.
-impl Drop for Mask {
-    fn drop(&mut self) {
-        for blocked in &self.blocked {
-            if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
-                notified.thread_ends();
-            }
+fn thread_ends() {
+    let blocked = MASK.with_borrow_mut(|mask| std::mem::take(&mut mask.blocked));
+    for blocked in blocked {
+        if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
+            notified.thread_ends();
         }
     }
 }
@@ -82,7 +86,9 @@ impl Drop for Mask {
 /// signals apart.
 pub(crate) fn block(signal: Signal, generation: u32) -> Result<()> {
     let signo = signal.number();
+    at_thread_end(thread_ends)?;
     MASK.with_borrow_mut(|mask| {
+        let mask: &mut Mask = mask;
         mask.blocked.retain(|blocked| blocked.generation == generation);
         // Another thread has closed it, which could not give this one its mask back.
         while let Some(closed) = mask.blocked.iter().find(|blocked| !blocked.is_in_use()) {
@@ -115,10 +121,7 @@ pub(crate) fn assign(signal: Signal, notified: Weak<dyn Notified>) {
 
 /// Gives the thread back its mask, after taking back what is pending.
 pub(crate) fn restore(signal: Signal, generation: u32) {
-    // A thread that is about to end has closed its inboxes already, and needs no mask.
-    let _ = MASK.try_with(|mask| {
-        restore_in(&mut mask.borrow_mut(), signal.number(), generation);
-    });
+    MASK.with_borrow_mut(|mask| restore_in(mask, signal.number(), generation));
 }
 
 fn restore_in(mask: &mut Mask, signo: i32, generation: u32) {

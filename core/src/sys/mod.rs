@@ -20,6 +20,7 @@ pub(crate) mod release;
 pub(crate) mod signal;
 pub(crate) mod socket;
 mod table;
+pub(crate) mod thread_end;
 pub(crate) mod unread;
 
 use std::ffi::c_int;

@@ -1,5 +1,6 @@
 //! Timeouts, counted once from the start of a call.
 
+use crate::sys::clock;
 use std::time::{Duration, Instant};
 
 /// When a call has to be back.
@@ -71,6 +72,31 @@ impl Deadline {
     }
 }
 
+/// How much longer than its deadline a call may be at work, to get past what turns out to be no mail: so
+/// that what is there is found by a call that does not wait, and no flood makes a call late. It is time on
+/// a processor: a call that has to wait for one has done nothing yet.
+const OVERTIME: Duration = Duration::from_millis(10);
+
+/// The time that a call has beyond its deadline.
+#[derive(Debug)]
+pub(crate) struct Overtime {
+    deadline: Deadline,
+    /// The time of the thread when it was first seen that the deadline had passed.
+    begun: Option<Duration>,
+}
+
+impl Overtime {
+    pub(crate) fn of(deadline: Deadline) -> Overtime {
+        Overtime { deadline, begun: None }
+    }
+
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.deadline.has_passed()
+            && clock::time_of_thread()
+                .map_or(true, |now| now.saturating_sub(*self.begun.get_or_insert(now)) >= OVERTIME)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +109,19 @@ mod tests {
         assert!(Deadline::after(Some(Duration::from_micros(900))).left_ms() <= 1);
         assert_eq!(Deadline::after(Some(Duration::MAX)).left_ms(), -1);
         assert_eq!(Deadline::after(Some(Duration::from_secs(1 << 40))).left_ms(), i32::MAX);
+    }
+
+    #[test]
+    fn overtime_ends() {
+        assert!(!Overtime::of(Deadline::after(Some(Duration::from_secs(9)))).is_over());
+        assert!(!Overtime::of(Deadline::Never).is_over());
+        for deadline in [Deadline::Now, Deadline::At(Instant::now())] {
+            let mut overtime = Overtime::of(deadline);
+            assert!(!overtime.is_over());
+            let begun = Instant::now();
+            while !overtime.is_over() {}
+            assert!(begun.elapsed() >= OVERTIME);
+        }
     }
 
     #[test]

@@ -49,6 +49,19 @@ static void fills_all(void *arg)
 	}
 }
 
+static void connects_for_ever(void *arg)
+{
+	(void)arg;
+	become(user + 1000000);
+	for (long n = 0;; n++) {
+		int link = raw_connect(names[0]);
+		if (link >= 0)
+			close(link);
+		if (n == 1000)
+			parent_tell(0);
+	}
+}
+
 static void (*receives)(void);
 
 static void receiver(void *arg)
@@ -99,6 +112,39 @@ TEST_WITH(a_stranger_leaves_the_signal_queue_to_others, 60, ROOT)
 	child_tell(&to, 0);
 	child_join(&to);
 }
+
+/* While the receiver takes what comes, as many again may have been accepted ahead of their signals. */
+static void receives_for_a_while(void)
+{
+	for (int i = 0; i < 40; i++) {
+		struct timespec limit = in_ms(25);
+		CHECK_ERR(sendfd_recv(opened[0], NULL, &limit), ETIMEDOUT);
+		CHECK(queued_signals() <= 2 * SHARE, "%ld signals", queued_signals());
+	}
+}
+
+static void claims_for_a_while(void)
+{
+	sigset_t set = set_of(number_of(0), SIGIO, 0);
+	for (long end = now_ms() + 1000; now_ms() < end;) {
+		siginfo_t si;
+		for (int n = 0; n < 500 && sigtimedwait(&set, &si, &NOW) > 0; n++)
+			CHECK_ERR(sendfd_claim(opened[0], &si, NULL), EAGAIN);
+		CHECK(queued_signals() <= 2 * SHARE, "%ld signals", queued_signals());
+	}
+}
+
+static void while_it_receives(void (*receives_)(void))
+{
+	struct child to = open_receiver(1, receives_), crowd = fork_child(connects_for_ever, NULL);
+	child_hear(&crowd);
+	child_tell(&to, 0);
+	child_join(&to);
+	child_kill(&crowd);
+}
+
+TEST_WITH(a_stranger_cannot_outrun_a_receiver, 60, ROOT) { while_it_receives(receives_for_a_while); }
+TEST_WITH(a_stranger_cannot_outrun_claims, 60, ROOT) { while_it_receives(claims_for_a_while); }
 
 /* Honest first sends of many processes that end at once wait there, as many as the share allows. */
 static void sends_once(void)

@@ -77,7 +77,7 @@ impl Queue {
             }
             self.look_again = true;
             let taken = self.take(room);
-            if taken.is_some() {
+            if taken.is_some() || self.has_due() {
                 return taken;
             }
             if !self.look_again {

@@ -19,6 +19,8 @@ pub(crate) struct Listener {
     bound: Option<Bound>,
     /// How many connections may wait to be accepted, but for one.
     backlog: i32,
+    /// So many more connections were accepted than signals of connections dequeued.
+    ahead: i32,
     pub(crate) reserve: Reserve,
     /// Accepted, but the kernel has not told yet whose it is.
     unidentified: Option<PrivateFd>,
@@ -64,7 +66,8 @@ impl Listener {
         socket::listen(listener.as_fd(), backlog)?;
         epoll.is_set_of(listener);
         let (epoll, former) = (Arc::clone(epoll), ids::uids());
-        Ok(Listener { epoll, bound: Some(bound), backlog, reserve, unidentified: None, former })
+        let bound = Some(bound);
+        Ok(Listener { epoll, bound, backlog, ahead: 0, reserve, unidentified: None, former })
     }
 
     pub(crate) fn socket(&self) -> Option<&PrivateFd> {
@@ -78,6 +81,26 @@ impl Listener {
     /// Whether a connection was accepted of which the kernel has not told yet whose it is.
     pub(crate) fn has_unidentified(&self) -> bool {
         self.unidentified.is_some()
+    }
+
+    /// A signal that announces a connection was dequeued.
+    pub(crate) fn was_announced(&mut self) {
+        self.ahead = (self.ahead - 1).max(0);
+    }
+
+    /// The signal queue was full: connections need not have been announced.
+    pub(crate) fn signals_were_lost(&mut self) {
+        self.ahead = 0;
+    }
+
+    /// Whether as many connections were accepted ahead of their signals, of number `signo`, as may wait.
+    /// For each of them another can have come since, whose signal is pending as well.
+    pub(crate) fn is_far_ahead(&mut self, signo: i32) -> bool {
+        if self.ahead > self.backlog && !signal::is_pending(signo) {
+            // The program has dropped them.
+            self.ahead = 0;
+        }
+        self.ahead > self.backlog
     }
 
     /// Our users: `admit` admits those of this moment and of the last.
@@ -141,6 +164,7 @@ impl Listener {
             result => result?,
         };
         self.reserve.renew();
+        self.ahead = self.ahead.saturating_add(1);
         Ok(socket)
     }
 

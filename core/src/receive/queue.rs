@@ -32,6 +32,11 @@ pub(super) struct Due {
     pub(super) bytes: usize,
 }
 
+/// So many places are looked at in one go, in vain, before the caller looks at the clock.
+///
+/// A look costs as much as the descriptors of a message that is none: they are installed and closed.
+const LOOKS: u32 = 16;
+
 /// Which of the connections that wait are accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -98,6 +103,7 @@ impl Queue {
             // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
             // only, so this may stand for a signal of our own as well.
             notifier.own_was_dequeued();
+            self.listener.signals_were_lost();
             self.look_again = true;
         } else if info.code <= 0 {
             // What our own signal was queued for is known, or has been taken meanwhile: to look then
@@ -107,6 +113,7 @@ impl Queue {
         } else if self.listener.is(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
+            self.listener.was_announced();
             self.accept(Waiting::One);
         } else if let Some(link) = self.links.key_of(info.fd) {
             self.due.push_back(Due { link, bytes: 1 });
@@ -154,7 +161,8 @@ impl Queue {
     }
 
     fn take_due(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
-        while let Some(Due { link: key, .. }) = self.due.front().copied() {
+        for _ in 0..LOOKS {
+            let Due { link: key, .. } = self.due.front().copied()?;
             let Some(link) = self.links.get_mut(key) else {
                 self.due.pop_front();
                 continue;
@@ -206,9 +214,14 @@ impl Queue {
 
     /// In turn with what is kept, so that neither hides the other for ever.
     fn tell_accept_error(&mut self) -> Option<Errno> {
-        let errno = self.accept_error.take()?;
+        let errno = self.accept_error.take_if(|_| self.due.is_empty())?;
         self.accept_error_was_told = self.kept.is_empty() || !self.accept_error_was_told;
         self.accept_error_was_told.then_some(errno)
+    }
+
+    /// Whether a further attempt to take something makes sense at once.
+    pub(crate) fn has_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
@@ -318,6 +331,9 @@ impl Queue {
     fn admit(&mut self, waiting: Waiting, us: Uids) {
         // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
+            if waiting == Waiting::All && self.is_far_ahead_of_signals() {
+                break;
+            }
             match self.listener.admit(us, &mut self.unread) {
                 Ok(admitted) => {
                     if let Some((socket, process)) = admitted {
@@ -334,6 +350,13 @@ impl Queue {
             }
         }
         self.look_again = true;
+    }
+
+    fn is_far_ahead_of_signals(&mut self) -> bool {
+        let signo = self.signal.number();
+        self.notifier.is_some()
+            && !self.listener.has_unidentified()
+            && self.listener.is_far_ahead(signo)
     }
 
     fn enqueue_what_waits_on_links(&mut self) {

@@ -8,7 +8,7 @@ use super::options::Options;
 use super::queue::Queue;
 use super::take::{Kept, Room};
 use crate::address::{self, Identity};
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Overtime};
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
@@ -19,11 +19,9 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Once the time is up, a call looks this often past what turned out to be no mail.
-const LAST_LOOKS: u32 = 16;
-
-/// After so many signals that announced nothing, a call looks at the clock and at the sockets.
-const MANY_SIGNALS: u32 = 1024;
+/// After so many attempts in vain, each because of a signal or of a place that was due, a call looks at
+/// the clock.
+const ATTEMPTS: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -154,23 +152,25 @@ impl Inner {
         unpack: impl FnOnce(&mut Queue, Info) -> T,
     ) -> std::result::Result<T, Kept> {
         let mut ready = Ready::new();
-        let (mut looks_left, mut signals) = (LAST_LOOKS, 0_u32);
+        let (mut overtime, mut attempts) = (Overtime::of(deadline), 0_u32);
         let mut queue = self.queue();
         loop {
             if let Some(taken) = queue.take(room) {
                 return taken.map(|info| unpack(&mut queue, info));
             }
-            // A flood of signals that announce nothing must not stop the clock.
-            signals += 1;
-            let in_time = signals % MANY_SIGNALS != 0 || !deadline.has_passed();
-            if in_time && self.note_next_signal(&mut queue, overflow) {
+            attempts = attempts.wrapping_add(1);
+            if attempts % ATTEMPTS == 0 && overtime.is_over() {
+                queue.look_again = true;
+                return Err(Errno(deadline.errno()).into());
+            }
+            if queue.has_due() || self.note_next_signal(&mut queue, overflow) {
                 continue;
             }
             if let Some(taken) = queue.take_kept(room) {
                 return taken.map(|info| unpack(&mut queue, info));
             }
-            if deadline.has_passed() {
-                looks_left -= 1;
+            if queue.has_due() {
+                continue;
             }
             queue.close_unread();
             queue.rearm_after_change_of_uid()?;
@@ -180,8 +180,7 @@ impl Inner {
             if left == 0 { wait() } else { uncancelled.except_in(wait) }
                 .map_err(|errno| self.unless_closed_by_the_program(errno))?;
             self.check()?;
-            if ready.is_empty() && deadline.has_passed() || looks_left == 0 {
-                self.queue().look_again |= !ready.is_empty();
+            if ready.is_empty() && deadline.has_passed() {
                 return Err(Errno(deadline.errno()).into());
             }
             queue = self.queue();

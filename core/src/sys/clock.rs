@@ -1,6 +1,8 @@
-//! The coarse monotonic clock.
+//! The coarse monotonic clock, and that of a thread.
 
+use super::{Result, check};
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 /// Milliseconds of the monotonic clock, exact to a timer tick (a few milliseconds).
 ///
@@ -14,4 +16,16 @@ pub(crate) fn coarse_ms() -> u64 {
     #[allow(clippy::cast_sign_loss, reason = "the monotonic clock is never negative")]
     let ms = now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000;
     ms
+}
+
+/// `CLOCK_THREAD_CPUTIME_ID`: how long the calling thread has had a processor.
+pub(crate) fn time_of_thread() -> Result<Duration> {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the pointer is to a timespec that the call fills.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, time.as_mut_ptr()) })?;
+    // SAFETY: filled by the successful call above.
+    let time = unsafe { time.assume_init() };
+    #[allow(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "none is negative")]
+    let time = Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
+    Ok(time)
 }

@@ -114,6 +114,15 @@ pub(crate) fn ignore_if_default(signo: i32) -> Result<()> {
     check(unsafe { libc::sigaction(signo, &raw const action, std::ptr::null_mut()) }).map(drop)
 }
 
+/// Whether `signo` is pending for the calling thread.
+pub(crate) fn is_pending(signo: i32) -> bool {
+    let mut pending = set_of(&[]);
+    // SAFETY: a valid set, which the call fills; it cannot fail with one.
+    unsafe { libc::sigpending(&raw mut pending) };
+    // SAFETY: a valid set.
+    unsafe { libc::sigismember(&raw const pending, signo) == 1 }
+}
+
 /// Takes the first pending signal of `signals` off the queue, without waiting.
 pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

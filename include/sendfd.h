@@ -360,7 +360,8 @@ int sendfd_claim_signalfd(struct sendfd_inbox *inbox,
  * -EAGAIN  it has been taken or discarded meanwhile;
  * -EPERM   opened by another thread, or before a fork;
  * -EINVAL  NULL;
- * -EBADF   shut down.
+ * -EBADF   shut down;
+ * -ENOMEM, -ENOBUFS  no memory; it is kept.
  */
 int sendfd_discard(struct sendfd_inbox *inbox,
                    const struct sendfd_info *info);

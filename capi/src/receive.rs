@@ -318,7 +318,8 @@ pub unsafe extern "C" fn sendfd_claim_signalfd(
 /// -EAGAIN  it has been taken or discarded meanwhile;
 /// -EPERM   opened by another thread, or before a fork;
 /// -EINVAL  NULL;
-/// -EBADF   shut down.
+/// -EBADF   shut down;
+/// -ENOMEM, -ENOBUFS  no memory; it is kept.
 ///
 /// # Safety
 /// `inbox` is open and `info` is valid, or they are NULL.

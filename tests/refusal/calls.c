@@ -55,6 +55,10 @@ static const struct {
 	CALL(recvfrom, EAGAIN, ENOMEM, ENOBUFS, EINTR, ECONNRESET),
 	CALL(rt_sigtimedwait, EAGAIN, EINTR),
 	CALL(close, EINTR, EIO),
+	CALL(clone, EAGAIN, ENOMEM),
+#ifdef SYS_clone3
+	CALL(clone3, EAGAIN, ENOMEM),
+#endif
 	CALL(mmap, ENOMEM),
 	CALL(madvise, EINVAL, ENOMEM),
 	CALL(prlimit64, EFAULT),

@@ -5,6 +5,7 @@
 #include <sys/signalfd.h>
 
 static int three[3];
+static sendfd_info kept_info;
 static siginfo_t found;
 static struct signalfd_siginfo read_found;
 
@@ -22,6 +23,12 @@ static void later_quiet(void) { first_quiet(), take(7), have_sent(7); }
 static void first_of_three(void) { open_it(0), have_sent(77); }
 static void none(void) { first(), take(7); }
 static void none_quiet(void) { first_quiet(), take(7); }
+
+static void kept(void)
+{
+	first_of_three();
+	NEED(sendfd_recv(inbox, &kept_info, &NOW) == -EMSGSIZE);
+}
 
 static void at_the_end(void)
 {
@@ -90,6 +97,8 @@ static int recv_briefly(void) { return sendfd_recv(inbox, NULL, &BRIEFLY); }
 static int claim(void) { return sendfd_claim(inbox, &found, NULL); }
 static int claim_by_signalfd(void) { return sendfd_claim_signalfd(inbox, &read_found, NULL); }
 
+static int discard(void) { return sendfd_discard(inbox, &kept_info); }
+
 static int recvs(void)
 {
 	char data[4];
@@ -153,6 +162,25 @@ static void are_received(int result)
 	nothing_more();
 }
 
+/* It is the first all the same, with the id that it had. */
+static void is_kept(int result)
+{
+	sendfd_info info;
+	NEED(result < 0);
+	polls_readable();
+	NEED(sendfd_recv(inbox, &info, &NOW) == -EMSGSIZE && info.id == kept_info.id && info.nfds == 3);
+	NEED(discard() == 0);
+	nothing_more();
+}
+
+static void is_discarded(int result)
+{
+	if (result < 0)
+		return is_kept(result);
+	NEED(discard() == -EAGAIN);
+	nothing_more();
+}
+
 static void nothing_comes(int result)
 {
 	NEED(result < 0);
@@ -173,6 +201,9 @@ const struct path RECEIVING[] = {
 	{"claim-newcomer", "sendfd_claim", claimable_of_a_newcomer, claim, is_claimed, ALWAYS},
 	{"claim-by-signalfd", "sendfd_claim_signalfd", claimable_by_signalfd, claim_by_signalfd, is_claimed, ALWAYS},
 	{"three-and-data", "sendfd_recvs", first_of_three, recvs, are_received, ALWAYS},
+	{"kept", "sendfd_recv", kept, recv_now, is_kept, ALWAYS},
+	{"kept-and-taken", "sendfd_recvs", kept, recvs, are_received, ALWAYS},
+	{"kept-and-discarded", "sendfd_discard", kept, discard, is_discarded, ALWAYS},
 	{"no-mail", "sendfd_recv", none, recv_briefly, nothing_comes, ALWAYS},
 	{"no-mail-quiet", "sendfd_recv", none_quiet, recv_briefly, nothing_comes, ALWAYS},
 	{"end-of-a-sender", "sendfd_recv", at_the_end, recv_now, nothing_comes, ALWAYS},

@@ -299,11 +299,16 @@ TEST_NEEDS(nobody_where_all_have_numbers, ROOT)
 /* A receiver that cannot see its sender cannot ask about it either: the sender is told. */
 static void inner_receiver(void *arg)
 {
+	int gate[2];
+	char byte;
 	without_map();
-	CHECK(unshare(CLONE_NEWPID) == 0);
+	CHECK(unshare(CLONE_NEWPID) == 0 && pipe2(gate, O_CLOEXEC) == 0);
 	pid_t pid = fork();
+	CHECK(pid >= 0);
 	if (pid == 0) {
 		alarm(20);
+		close(gate[1]);
+		CHECK(read(gate[0], &byte, 1) == 0); /* its pid is told first */
 		sendfd_inbox *inbox = open_inbox(S, *(unsigned *)arg);
 		parent_tell(0);
 		parent_hear();
@@ -312,6 +317,7 @@ static void inner_receiver(void *arg)
 		_exit(0);
 	}
 	parent_tell(pid);
+	close(gate[1]);
 	CHECK(exited_well(pid));
 }
 

@@ -13,8 +13,6 @@ pub use stream::read_with_fd;
 
 mod wait;
 
-mod kept;
-mod links;
 mod queue;
 
 mod admission;

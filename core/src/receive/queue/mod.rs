@@ -7,7 +7,12 @@
 //! fit into the signal queue shows as a single SIGIO. The bytes that wait on a link at such a moment
 //! tell how much of its mail is unannounced.
 
-use super::links::{Key, Link, Links};
+mod connections;
+mod kept;
+mod links;
+
+use self::connections::Waiting;
+use self::links::{Key, Links};
 use super::listener::Listener;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
@@ -15,8 +20,7 @@ use crate::MAX_DATA;
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
-use crate::sys::fd::{self, PrivateFd};
-use crate::sys::ids::Uids;
+use crate::sys::fd::PrivateFd;
 use crate::sys::signal::SignalInfo;
 use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, socket};
@@ -26,10 +30,10 @@ use std::sync::Arc;
 
 /// Mail that is due on one link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
-    pub(super) link: Key,
+struct Due {
+    link: Key,
     /// Bytes on the wire that are to be taken before the next place is looked at.
-    pub(super) bytes: usize,
+    bytes: usize,
 }
 
 /// So many places are looked at in one go, in vain, before the caller looks at the clock.
@@ -37,24 +41,17 @@ pub(super) struct Due {
 /// A look costs as much as the descriptors of a message that is none: they are installed and closed.
 const LOOKS: u32 = 16;
 
-/// Which of the connections that wait are accepted.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    One,
-    All,
-}
-
 #[derive(Debug)]
 pub(crate) struct Queue {
     signal: Signal,
     epoll: Arc<PrivateFd>,
     listener: Listener,
-    pub(super) links: Links,
+    links: Links,
     /// Admitted, but not yet watched: the kernel refused for the moment.
     unwatched: VecDeque<Key>,
-    pub(super) due: VecDeque<Due>,
+    due: VecDeque<Due>,
     /// Links whose first parcel is kept, in the order in which they are tried again.
-    pub(super) kept: VecDeque<Key>,
+    kept: VecDeque<Key>,
     /// There may be more than the last look has shown.
     pub(super) look_again: bool,
     /// Why connections could not be accepted.
@@ -64,7 +61,7 @@ pub(crate) struct Queue {
     /// Notification by signals, if the inbox has any.
     notifier: Option<Notifier>,
     /// The id of the parcel that came last.
-    pub(super) last_id: u64,
+    last_id: u64,
     /// What is closed, but not yet released.
     unread: Unread,
     pub(crate) unpacked: Unpacked,
@@ -198,7 +195,7 @@ impl Queue {
     }
 
     /// So many bytes of the place that has come up are gone.
-    pub(super) fn was_consumed(&mut self, bytes: usize) {
+    fn was_consumed(&mut self, bytes: usize) {
         let Some(due) = self.due.front_mut() else { return };
         due.bytes = due.bytes.saturating_sub(bytes);
         if due.bytes > 0 {
@@ -239,42 +236,9 @@ impl Queue {
         !self.unwatched.is_empty() || self.listener.has_unidentified()
     }
 
-    /// After a change of uid: signals would be lost silently until the sockets are armed anew.
-    pub(crate) fn rearm_after_change_of_uid(&mut self) -> Result<()> {
-        let Some(notifier) = &mut self.notifier else { return Ok(()) };
-        if !notifier.uid_has_changed() {
-            return Ok(());
-        }
-        for socket in self.links.sockets().chain(self.listener.socket()) {
-            socket::set_owner(socket.as_fd(), notifier.thread())?;
-        }
-        notifier.note_uid();
-        self.look_again = true;
-        Ok(())
-    }
-
-    /// Closes everything, so that senders see it even where a forked child holds the sockets too.
-    pub(crate) fn close(&mut self) {
-        self.due.clear();
-        for key in self.links.keys() {
-            self.close_link(key);
-        }
-        self.listener.close(&mut self.unread);
-        self.unread.close();
-    }
-
     /// To be called before a call returns or waits: what was turned away meanwhile is released.
     pub(crate) fn close_unread(&mut self) {
         self.unread.close();
-    }
-
-    /// No connection is possible from now on, and whoever waits on the epoll set or for signals wakes
-    /// up.
-    pub(crate) fn stop_listening(&mut self) {
-        self.listener.stop_listening();
-        if let Some(notifier) = &mut self.notifier {
-            notifier.notify();
-        }
     }
 
     fn look(&mut self) {
@@ -302,63 +266,6 @@ impl Queue {
         }
     }
 
-    /// KERNEL: a hang-up does not signal either, if it came before the link was armed or found the
-    /// signal queue full. Without signals, epoll tells of it.
-    fn close_if_at_its_end(&mut self, key: Key) {
-        let Some(link) = self.links.get(key).filter(|_| self.notifier.is_some()) else { return };
-        if fd::has_hung_up(link.socket.as_fd()) {
-            match socket::waiting_bytes(link.socket.as_fd()) {
-                Ok(0) => self.close_link(key),
-                _ => self.enqueue(key),
-            }
-        }
-    }
-
-    /// Accepts links that wait, and what they hold is due.
-    fn accept(&mut self, waiting: Waiting) {
-        let us = self.listener.own_uids();
-        // What a look that was put off would find comes before these connections' mail.
-        let one_by_one = self.listener.has_seen(us) && !self.look_again;
-        let waiting = if one_by_one { waiting } else { Waiting::All };
-        self.admit(waiting, us);
-        if waiting == Waiting::All {
-            // What a sender sent over an earlier link comes before what it sent over one of these.
-            self.enqueue_what_waits_on_links();
-        }
-        self.watch_what_is_unwatched();
-    }
-
-    fn admit(&mut self, waiting: Waiting, us: Uids) {
-        // Not so many that the caller's deadline is forgotten.
-        for _ in 0..Ready::MOST {
-            if waiting == Waiting::All && self.is_far_ahead_of_signals() {
-                break;
-            }
-            match self.listener.admit(us, &mut self.unread) {
-                Ok(admitted) => {
-                    if let Some((socket, process)) = admitted {
-                        let key = self.links.insert(socket, process);
-                        self.unwatched.push_back(key);
-                    }
-                    if waiting == Waiting::One {
-                        return;
-                    }
-                }
-                Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
-                Err(Errno(libc::EAGAIN)) => return,
-                Err(errno) => return self.postpone(errno),
-            }
-        }
-        self.look_again = true;
-    }
-
-    fn is_far_ahead_of_signals(&mut self) -> bool {
-        let signo = self.signal.number();
-        self.notifier.is_some()
-            && !self.listener.has_unidentified()
-            && self.listener.is_far_ahead(signo)
-    }
-
     fn enqueue_what_waits_on_links(&mut self) {
         let mut ready = Ready::new();
         let mut most = self.links.len();
@@ -374,40 +281,6 @@ impl Queue {
             if most == 0 || !ready.is_full() {
                 return;
             }
-        }
-    }
-
-    fn watch_what_is_unwatched(&mut self) {
-        while let Some(key) = self.unwatched.front().copied() {
-            if let Err(errno) = self.watch(key) {
-                self.accept_error = Some(errno);
-                return;
-            }
-            self.unwatched.pop_front();
-            // KERNEL: what came before O_ASYNC was set will not signal.
-            self.enqueue(key);
-        }
-    }
-
-    fn watch(&self, key: Key) -> Result<()> {
-        let Some(link) = self.links.get(key) else { return Ok(()) };
-        if let Some(notifier) = &self.notifier {
-            notifier.arm(link.socket.as_fd())?;
-        }
-        match epoll::add(self.epoll.as_fd(), link.socket.as_fd()) {
-            Err(Errno(libc::EEXIST)) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn close_link(&mut self, key: Key) {
-        let link = self.links.remove(key);
-        if let Some(Link { socket, .. }) = link.filter(|link| link.socket.is_intact()) {
-            if self.notifier.is_some() {
-                socket::disarm(socket.as_fd());
-            }
-            epoll::remove(self.epoll.as_fd(), socket.as_fd());
-            self.unread.put_intact(socket);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! A number is used again once its link is closed, while signals and notes about the former one may
 //! still be on their way. So what is remembered about a link names it by a key that no other has.
 
-use super::kept::KeptParcel;
+use crate::parcel::Info;
+use crate::receive::take::Room;
 use crate::sys::fd::PrivateFd;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
 
 /// Names one link for ever.
@@ -37,6 +38,23 @@ impl Link {
             *last_id += 1;
             *last_id
         })
+    }
+}
+
+/// The first parcel of a link, as long as it is kept.
+#[derive(Debug)]
+pub(super) struct KeptParcel {
+    /// Where the kernel did not even show it: none.
+    pub(super) info: Option<Info>,
+    /// The caller's room was too small.
+    pub(super) too_large: bool,
+    /// Of the places in the queue that came up meanwhile: the bytes of each.
+    pub(super) postponed: VecDeque<usize>,
+}
+
+impl KeptParcel {
+    pub(super) fn is_awaited(&self, room: &Room) -> bool {
+        self.too_large && self.info.is_some_and(|info| room.holds(info.nfds, info.len))
     }
 }
 

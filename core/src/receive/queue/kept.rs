@@ -4,32 +4,15 @@
 //! mail of other links goes on. It is tried again when a caller has the room that was missing, and
 //! when nothing else is there.
 
-use super::links::Key;
-use super::queue::{Due, Queue};
-use super::take::{Kept, Room};
+use super::links::{KeptParcel, Key};
+use super::{Due, Queue};
 use crate::parcel::Info;
+use crate::receive::take::{Kept, Room};
 use crate::sys::epoll::Ready;
 use crate::sys::{Errno, Result, release, socket};
 use crate::wire::HEADER;
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
-
-/// The first parcel of a link, as long as it is kept.
-#[derive(Debug)]
-pub(super) struct KeptParcel {
-    /// Where the kernel did not even show it: none.
-    info: Option<Info>,
-    /// The caller's room was too small.
-    too_large: bool,
-    /// Of the places in the queue that came up meanwhile: the bytes of each.
-    postponed: VecDeque<usize>,
-}
-
-impl KeptParcel {
-    fn is_awaited(&self, room: &Room) -> bool {
-        self.too_large && self.info.is_some_and(|info| room.holds(info.nfds, info.len))
-    }
-}
 
 impl Queue {
     /// Keeps the first parcel of the link whose place has come up, and goes on with others.

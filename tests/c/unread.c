@@ -172,6 +172,67 @@ TEST(forks_and_sends_go_on_while_an_inbox_closes)
 	sendfd_inbox_close(other);
 }
 
+/* --- what a filter in front of the kernel refuses ---------------------------------------------------- */
+static const struct refused {
+	long calls[2];
+	int error;
+} OLDER = {{SYS_close_range, SYS_close_range}, ENOSYS}, NO_TABLE = {{SYS_close_range, SYS_unshare}, EPERM},
+  NO_THREAD = {{SYS_clone, SYS_clone3}, EPERM};
+
+static void closes_with_less(void *arg)
+{
+	const struct refused *refused = arg;
+	bool waits = refused == &NO_THREAD; /* then it is waited for, but all the same closed */
+	sendfd_inbox *inbox = open_named(SENDFD_INBOX_NOSIGNAL);
+	int fds = count_fds();
+	struct child child = {0};
+	if (!waits)
+		child = lingerer(&PARCEL);
+	struct witness w = make_witness();
+	CHECK_OK(sendfd(target, S, w.sent));
+	close(w.sent);
+	for (int i = 0; i < 2; i++)
+		refuse_call(refused->calls[i], refused->error);
+	CHECK_AT_ONCE(sendfd_inbox_close(inbox));
+	/* The link, too, whoever is last to close it. */
+	CHECK_AT_ONCE(CHECK_ERR(sendfd(target, S, 2), ECONNREFUSED));
+	if (!waits)
+		end(&child);
+	CHECK(witness_released(w.end, 1000 * LINGERS + AT_ONCE));
+	close(w.end);
+	for (int tries = 0; count_fds() >= fds && tries < 1000; tries++)
+		poll(NULL, 0, 1);
+	CHECK(count_fds() < fds, "%d, then %d", fds, count_fds());
+}
+
+static void with_less(const struct refused *refused)
+{
+	struct child child = fork_child(closes_with_less, (void *)refused);
+	child_join(&child);
+}
+
+TEST_NEEDS(closes_without_close_range, SECCOMP) { with_less(&OLDER); }
+TEST_NEEDS(closes_without_a_table_of_its_own, SECCOMP) { with_less(&NO_TABLE); }
+TEST_NEEDS(closes_without_a_thread, SECCOMP) { with_less(&NO_THREAD); }
+
+/* Its own pipes come to their end, though the table was copied. */
+TEST(the_programs_own_files_end_when_it_closes_them)
+{
+	for (int i = 0; i < 200; i++) {
+		sendfd_inbox *inbox = open_named(FLAGS[i % 2]);
+		CHECK_OK(sendfd(getpid(), S, 2));
+		struct witness low = make_witness(), high = make_witness();
+		int lifted = fcntl(high.sent, F_DUPFD_CLOEXEC, 900);
+		CHECK(lifted >= 0 && close(high.sent) == 0);
+		sendfd_inbox_close(inbox);
+		close(low.sent);
+		close(lifted);
+		CHECK(witness_released(low.end, AT_ONCE) && witness_released(high.end, AT_ONCE));
+		close(low.end);
+		close(high.end);
+	}
+}
+
 /* --- the receiver turns away ----------------------------------------------------------------------- */
 static void turns_away(const struct way *way)
 {

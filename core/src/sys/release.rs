@@ -12,7 +12,7 @@
 use super::message::{self, Rights};
 use super::{Errno, Result, check};
 use std::ffi::{c_int, c_uint, c_void};
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,20 +23,24 @@ const STACK: usize = 64 << 10;
 /// Closes `fds`, which are gone from the table when it returns; what that sets free is waited for by
 /// nobody.
 ///
-/// Where no thread can be started, it is waited for here: no lock may be held that others need.
-pub(crate) fn close_elsewhere<T: AsRawFd>(fds: impl AsRef<[T]>) {
+/// Where the thread can have no table of its own, it closes them in that of the program, and may be late.
+/// Where no thread can be started, it is waited for here.
+pub(crate) fn close_elsewhere<T: AsRawFd, A: AsRef<[T]> + Send>(fds: A) {
     if fds.as_ref().is_empty() {
         return;
     }
-    let keeper = Keeper::of(fds.as_ref(), What::Descriptors);
-    drop(fds);
-    drop(keeper);
+    // Without memory, they are closed here.
+    let Some(keeper) = Keeper::of(fds, What::Descriptors) else { return };
+    let shared = keeper.shared();
+    if shared.state.load(Ordering::Acquire) != CLOSES {
+        shared.close();
+    }
 }
 
 /// Consumes the first message of `socket`. Its descriptors are in the table of such a thread meanwhile,
 /// as many as `RLIMIT_NOFILE` and a security module allow, and so nobody waits for what they set free.
 pub(crate) fn discard_elsewhere(socket: BorrowedFd<'_>) -> Result<()> {
-    let keeper = Keeper::of(&[socket], What::FirstMessage);
+    let keeper = Keeper::of([socket], What::FirstMessage);
     let discarded = match message::discard(socket) {
         // KERNEL: one may stand in front of messages that are still queued.
         Err(Errno(libc::ECONNRESET | libc::EINTR)) => message::discard(socket),
@@ -54,7 +58,7 @@ enum What {
     FirstMessage,
 }
 
-/// A thread that has descriptors open, in a table of its own, until this is dropped.
+/// A thread that has descriptors open, in a table of its own, until this is dropped; unless it cannot.
 #[derive(Debug)]
 struct Keeper(NonNull<Shared>);
 
@@ -65,28 +69,36 @@ struct Shared {
     state: AtomicU32,
     /// Whoever lets go of it last frees it.
     users: AtomicU32,
+    size: usize,
     what: What,
-    /// In ascending order, behind this struct.
+    /// In ascending order.
     numbers: *const RawFd,
     count: usize,
+    /// What owns the descriptors, and how it is dropped.
+    owner: *mut c_void,
+    drop_owner: unsafe fn(*mut c_void),
 }
 
+/// The thread has not said yet what it can do.
 const STARTS: u32 = 0;
-const CANNOT: u32 = 1;
-const KEEPS: u32 = 2;
-const MAY_END: u32 = 3;
+/// It has the descriptors open in a table of its own.
+const KEEPS: u32 = 1;
+/// They are closed in the table of the program.
+const MAY_END: u32 = 2;
+/// It can have no table of its own, and closes them in that of the program.
+const CLOSES: u32 = 3;
 
 impl Keeper {
-    fn of<T: AsRawFd>(fds: &[T], what: What) -> Option<Keeper> {
-        let shared = Shared::new(fds, what)?;
-        // The thread's share is its own only if it comes to be.
-        let keeper = Keeper(shared);
-        if start(shared).is_err() {
-            keeper.shared().users.store(1, Ordering::Relaxed);
-            return None;
+    /// Owns `fds` from here on.
+    fn of<T: AsRawFd, A: AsRef<[T]> + Send>(fds: A, what: What) -> Option<Keeper> {
+        let keeper = Keeper(Shared::new(fds, what)?);
+        let shared = keeper.shared();
+        match start(keeper.0) {
+            Ok(()) => shared.wait_while(STARTS),
+            // The thread's share is its own only if it comes to be.
+            Err(_) => shared.users.store(1, Ordering::Relaxed),
         }
-        keeper.shared().wait_while(STARTS);
-        (keeper.shared().state.load(Ordering::Acquire) == KEEPS).then_some(keeper)
+        Some(keeper)
     }
 
     fn shared(&self) -> &Shared {
@@ -104,29 +116,44 @@ impl Drop for Keeper {
 
 impl Shared {
     /// For two users.
-    fn new<T: AsRawFd>(fds: &[T], what: What) -> Option<NonNull<Shared>> {
+    fn new<T: AsRawFd, A: AsRef<[T]> + Send>(fds: A, what: What) -> Option<NonNull<Shared>> {
+        #[repr(C)]
+        struct Mapped<A> {
+            shared: Shared,
+            owner: A,
+        }
+        unsafe fn drop_owner<A>(owner: *mut c_void) {
+            // SAFETY: the caller has a value of this type there, and drops it once.
+            unsafe { owner.cast::<A>().drop_in_place() };
+        }
+        let count = fds.as_ref().len();
+        let size = size_of::<Mapped<A>>() + count * size_of::<RawFd>();
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let (anywhere, size) = (std::ptr::null_mut(), Shared::size(fds.len()));
         // SAFETY: a new private mapping at an address of the kernel's choice.
-        let place = unsafe { libc::mmap(anywhere, size, protection, flags, -1, 0) };
+        let place = unsafe { libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0) };
         if place == libc::MAP_FAILED {
             return None;
         }
-        let shared = NonNull::new(place.cast::<Shared>())?;
-        let (state, users) = (AtomicU32::new(STARTS), AtomicU32::new(2));
-        let numbers = shared.as_ptr().wrapping_add(1).cast::<RawFd>();
-        // SAFETY: mapped for a value of this type, which a page is aligned for.
-        unsafe { shared.write(Shared { state, users, what, numbers, count: fds.len() }) };
+        let mapped = place.cast::<Mapped<A>>();
+        let numbers = mapped.wrapping_add(1).cast::<RawFd>();
         // SAFETY: mapped for so many, zeroed as yet, and nobody else knows of them.
-        let numbers = unsafe { std::slice::from_raw_parts_mut(numbers, fds.len()) };
-        numbers.iter_mut().zip(fds).for_each(|(number, fd)| *number = fd.as_raw_fd());
-        numbers.sort_unstable();
-        Some(shared)
-    }
-
-    const fn size(count: usize) -> usize {
-        size_of::<Shared>() + count * size_of::<RawFd>()
+        let sorted = unsafe { std::slice::from_raw_parts_mut(numbers, count) };
+        sorted.iter_mut().zip(fds.as_ref()).for_each(|(number, fd)| *number = fd.as_raw_fd());
+        sorted.sort_unstable();
+        let shared = Shared {
+            state: AtomicU32::new(STARTS),
+            users: AtomicU32::new(2),
+            size,
+            what,
+            numbers,
+            count,
+            owner: mapped.wrapping_byte_add(offset_of!(Mapped<A>, owner)).cast(),
+            drop_owner: drop_owner::<A>,
+        };
+        // SAFETY: mapped for a value of this type, which a page is aligned for.
+        unsafe { mapped.write(Mapped { shared, owner: fds }) };
+        NonNull::new(mapped.cast())
     }
 
     fn numbers(&self) -> &[RawFd] {
@@ -134,10 +161,16 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(self.numbers, self.count) }
     }
 
+    /// Closes the descriptors in the table of the calling thread. To be called once.
+    fn close(&self) {
+        // SAFETY: of the type that this is for; one of the users alone closes, once.
+        unsafe { (self.drop_owner)(self.owner) };
+    }
+
     fn let_go(shared: NonNull<Shared>) {
         // SAFETY: the caller is one of its users, who have not all let go of it.
         let known = unsafe { shared.as_ref() };
-        let size = Shared::size(known.count);
+        let size = known.size;
         if known.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             // SAFETY: mapped with this size, and nobody else uses it any more.
             unsafe { libc::munmap(shared.as_ptr().cast(), size) };
@@ -214,22 +247,22 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
     if let Some(shared) = NonNull::new(argument.cast::<Shared>()) {
         // SAFETY: this thread is one of its users, until it lets go of it below.
         let known = unsafe { shared.as_ref() };
-        match take_table(known.numbers()) {
-            Ok(table) => {
-                match known.what {
-                    What::Descriptors => {
-                        known.enter(KEEPS);
-                        table.close_all_but(known.numbers());
-                    }
-                    What::FirstMessage => {
-                        table.close_all_but(known.numbers());
-                        known.numbers().iter().for_each(|socket| install_first_message(*socket));
-                        known.enter(KEEPS);
-                    }
+        if let Ok(table) = take_table(known.numbers()) {
+            match known.what {
+                What::Descriptors => {
+                    known.enter(KEEPS);
+                    table.close_all_but(known.numbers());
                 }
-                known.wait_while(KEEPS);
+                What::FirstMessage => {
+                    table.close_all_but(known.numbers());
+                    known.numbers().iter().for_each(|socket| install_first_message(*socket));
+                    known.enter(KEEPS);
+                }
             }
-            Err(_) => known.enter(CANNOT),
+            known.wait_while(KEEPS);
+        } else {
+            known.enter(CLOSES);
+            known.close();
         }
         Shared::let_go(shared);
     }
@@ -351,7 +384,7 @@ mod tests {
         assert_eq!(end.read(&mut [0]).expect("an end"), 0);
         drop(kept);
         assert_eq!(other_end.read(&mut [0]).expect("an end"), 0);
-        close_elsewhere::<OwnedFd>([]);
+        close_elsewhere::<OwnedFd, _>([]);
         assert!(end.as_fd().as_raw_fd() >= 0);
     }
 }

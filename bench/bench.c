@@ -18,10 +18,10 @@
 #define TARGET_HAND 1.05
 #define TARGET_ONE_SHOT 0.45
 
-enum { SIGNALS, QUIET, CLAIMED, HAND_SIGNALS, HAND_QUIET, CLASSIC, ONE_SHOT, WAYS };
+enum { SIGNALS, QUIET, CLAIMED, HAND_SIGNALS, HAND_QUIET, CLASSIC, ONE_SHOT, WAYS, IN_TURN = WAYS, ALL };
 
-static const struct way *const ways[WAYS] = {
-	&sendfd_signals, &sendfd_quiet, &sendfd_claimed, &hand_signals, &hand_quiet, &classic, &one_shot,
+static const struct way *const ways[ALL] = {
+	&sendfd_signals, &sendfd_quiet, &sendfd_claimed, &hand_signals, &hand_quiet, &classic, &one_shot, &in_turn,
 };
 
 static void run(const struct way *way, int at_once, int parcels, int fd)
@@ -60,7 +60,7 @@ static double median(double *values)
 	return (values[ROUNDS / 2 - 1] + values[ROUNDS / 2]) / 2;
 }
 
-static double times[WAYS][ROUNDS];
+static double times[ALL][ROUNDS];
 
 static double median_time(int way)
 {
@@ -80,12 +80,13 @@ static double median_ratio(int way, int to)
 	return median(ratios);
 }
 
-static void measure(int at_once, int fd)
+/* The ways from the first one on. */
+static void measure(int first, int past, int at_once, int fd)
 {
 	for (int round = -ROUNDS / 10; round < ROUNDS; round++) {
-		for (int i = 0; i < WAYS; i++) {
+		for (int i = first; i < past; i++) {
 			/* Every other round goes backwards. */
-			int way = round % 2 ? WAYS - 1 - i : i;
+			int way = round % 2 ? first + past - 1 - i : i;
 			double start = now_ns();
 
 			run(ways[way], at_once, PARCELS, fd);
@@ -115,7 +116,7 @@ static void table(int fd)
 	printf("%-18s%8s%10s%18s%9s%19s\n", "inbox", "at once", "ns each", "calls by hand", "classic",
 	       "connection each");
 	for (int at_once = 1; at_once <= AT_ONCE_MOST; at_once *= AT_ONCE_MOST) {
-		measure(at_once, fd);
+		measure(0, WAYS, at_once, fd);
 		row("signals", at_once, SIGNALS, HAND_SIGNALS);
 		row("signals, claimed", at_once, CLAIMED, HAND_SIGNALS);
 		row("quiet", at_once, QUIET, HAND_QUIET);
@@ -125,6 +126,19 @@ static void table(int fd)
 	printf(missed ? "%d of 12 missed\n" : "all met\n", missed);
 	printf("by hand: C that makes the same system calls. classic: SCM_RIGHTS over a ready socketpair,\n"
 	       "epoll, no credentials, descriptors lost when the table is full.\n");
+}
+
+static void table_of_recipients(int fd)
+{
+	printf("\n1,000 recipients in turn: ");
+	if (!in_turn_is_possible()) {
+		printf("skipped, RLIMIT_NOFILE is too low\n");
+		return;
+	}
+	in_turn.set_up();
+	measure(CLASSIC, ALL, 1, fd);
+	printf("%.0f ns each, %.2f of classic to one, %.2f of a new connection each\n", median_time(IN_TURN),
+	       median_ratio(IN_TURN, CLASSIC), median_ratio(IN_TURN, ONE_SHOT));
 }
 
 /* On one processor, if that is allowed: a move in the midst of a round would only add noise. */
@@ -144,7 +158,7 @@ int main(int argc, char **argv)
 
 	must(fd >= 0, "/dev/null");
 	stay_here();
-	for (int way = 0; argc == 4 && way < WAYS && at_once >= 1 && at_once <= AT_ONCE_MOST; way++) {
+	for (int way = 0; argc == 4 && way < ALL && at_once >= 1 && at_once <= AT_ONCE_MOST; way++) {
 		if (strcmp(argv[1], ways[way]->name) == 0) {
 			ways[way]->set_up();
 			run(ways[way], at_once, atoi(argv[3]), fd);
@@ -158,5 +172,6 @@ int main(int argc, char **argv)
 	for (int way = 0; way < WAYS; way++)
 		ways[way]->set_up();
 	table(fd);
+	table_of_recipients(fd);
 	return 0;
 }

@@ -23,7 +23,11 @@ extern const struct way
 	hand_signals,   /* the system calls of sendfd_signals, written out */
 	hand_quiet,     /* the same for sendfd_quiet */
 	classic,        /* SCM_RIGHTS over a socketpair in an epoll set */
-	one_shot;       /* a connection for each descriptor */
+	one_shot,       /* a connection for each descriptor */
+	in_turn;        /* the library, 1,000 inboxes without signals in turn */
+
+/* Whether so many descriptors may be open. */
+bool in_turn_is_possible(void);
 
 /* Ends the program with what the system says, unless ok. */
 void must(bool ok, const char *what);

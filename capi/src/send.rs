@@ -38,8 +38,9 @@ const _: () = assert!(SENDFD_MAX_FDS as usize == MAX_FDS && SENDFD_MAX_DATA as u
 /// -EMFILE, -ENFILE  no descriptor left for the connection;
 /// -ENOMEM, -ENOBUFS  no memory.
 ///
-/// Connections are kept: the first send to a task opens one (close-on-exec, under a high number), and
-/// at most 256 are kept in all. Any number of threads may send at once. A forked child starts afresh.
+/// Connections are kept: the first send to a task opens one (close-on-exec, under a high number). A
+/// quarter of RLIMIT_NOFILE are kept in all, 4,096 at most; the one that was idle longest gives way. Any
+/// number of threads may send at once. A forked child starts afresh.
 #[unsafe(no_mangle)]
 pub extern "C" fn sendfd(id: pid_t, sig: c_int, fd: c_int) -> c_int {
     answer(

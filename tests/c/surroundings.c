@@ -234,6 +234,7 @@ TEST_LIMIT(the_number_of_links_is_bounded, 40)
 	pthread_barrier_wait(&opened);
 	pid_t pid = fork();
 	if (pid == 0) {
+		set_limit(RLIMIT_NOFILE, 1024);
 		int before = count_fds();
 		for (long n = 0; n < 3; n++) {
 			int fd = make_memfd(n);

@@ -78,6 +78,11 @@ impl<'a> Recipient<'a> {
         Ok(Recipient { id, pidfd: Some(Pidfd::Theirs(pidfd)), inode, started: None })
     }
 
+    /// Its id here; 0 where it is not known.
+    pub(crate) fn id(&self) -> i32 {
+        self.id
+    }
+
     /// The inode of its pidfd, which no other task has.
     pub(crate) fn inode(&self) -> Option<u64> {
         self.inode

@@ -1,16 +1,27 @@
 //! The links that a process keeps: bounded, shared by its threads, forgotten by its children.
 //!
-//! A link stands in one of a few sets, chosen by whom it leads to, so threads that send to different
-//! tasks rarely meet at a lock, and none is held while anything waits. A recipient has one link for
-//! each signal number, also where it is addressed now by its id and now by a pidfd: parcels that one
-//! thread sends stay in order.
+//! A link stands in one of some sets, chosen by whom it leads to, so threads that send to different
+//! tasks rarely meet at a lock, and none is held while anything waits or is closed. A recipient has one
+//! link for each signal number, also where it is addressed now by its id and now by a pidfd: parcels that
+//! one thread sends stay in order.
+//!
+//! The bound is of all sets together, and the link that was idle longest gives way. To find it, and those
+//! that are dead, a sender without a link looks at some: so many more that neither falls behind.
 
-use super::link::Link;
+use super::link::{self, Link};
 use crate::sys::fork::PerProcess;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const SETS: usize = 64;
-const WAYS: usize = 4;
+
+/// How many links a sender without one looks at, if the dead are among them.
+const LOOKS: usize = 64;
+
+/// How many of those that were idle longest are found at once.
+const IDLE: usize = 32;
 
 /// Whom a link leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,13 +39,26 @@ pub(crate) enum Who {
     Inode(u64),
 }
 
-/// A bounded set of links.
+/// A bounded number of links.
 #[derive(Debug)]
 pub(crate) struct Cache {
     sets: [Mutex<Set>; SETS],
+    /// In all sets.
+    count: AtomicUsize,
+    /// The set at which the next look for the dead begins.
+    next: AtomicUsize,
+    /// Those that were idle longest when they were looked for, the last one longest.
+    idle: Mutex<Vec<Idle>>,
 }
 
-type Set = [Option<(Key, Arc<Link>)>; WAYS];
+type Set = HashMap<Key, Arc<Link>, Mixed>;
+
+/// A link that has not been used since.
+#[derive(Debug)]
+struct Idle {
+    key: Key,
+    since: u64,
+}
 
 static OF_THIS_PROCESS: PerProcess<Cache> = PerProcess::new();
 
@@ -44,73 +68,287 @@ impl Cache {
     }
 
     fn new() -> Cache {
-        Cache { sets: [const { Mutex::new([const { None }; WAYS]) }; SETS] }
+        Cache {
+            sets: [const { Mutex::new(Set::with_hasher(Mixed(0))) }; SETS],
+            count: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            idle: Mutex::new(Vec::new()),
+        }
     }
 
     fn set(&self, key: Key) -> MutexGuard<'_, Set> {
-        let who = match key.who {
-            #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
-            Who::Id(id) => id as u64,
-            Who::Inode(inode) => inode,
-        };
-        #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
-        let mixed = (who << 6 | key.signo as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        lock(&self.sets[(mixed >> 58) as usize])
+        lock(&self.sets[(key.mixed() >> 58) as usize])
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<Arc<Link>> {
-        let set = self.set(key);
-        set.iter().flatten().find(|(kept, _)| *kept == key).map(|(_, link)| Arc::clone(link))
+        self.set(key).get(&key).map(Arc::clone)
     }
 
-    /// The link to the same task under another key: by its id instead of a pidfd, or the reverse.
-    pub(crate) fn find(&self, inode: Option<u64>, signo: i32) -> Option<Arc<Link>> {
-        self.sets.iter().find_map(|set| {
-            let set = lock(set);
-            let mut kept = set.iter().flatten();
-            kept.find(|(key, link)| key.signo == signo && link.leads_to(inode))
-                .map(|(_, link)| Arc::clone(link))
-        })
+    /// The link to the task of `key` under its other key: by its id instead of a pidfd, or the reverse.
+    /// `id` is 0 where it is not known.
+    pub(crate) fn find(&self, key: Key, id: i32, inode: Option<u64>) -> Option<Arc<Link>> {
+        let kept = match (key.who, inode) {
+            (_, None) => None,
+            (Who::Id(_), Some(inode)) => self.get(Key { who: Who::Inode(inode), ..key }),
+            (Who::Inode(_), _) if id > 0 => self.get(Key { who: Who::Id(id), ..key }),
+            (Who::Inode(_), _) => self.sets.iter().find_map(|set| {
+                let set = lock(set);
+                let mut kept = set.iter().filter(|(kept, _)| kept.signo == key.signo);
+                kept.find(|(_, link)| link.leads_to(inode)).map(|(_, link)| Arc::clone(link))
+            }),
+        };
+        kept.filter(|link| link.leads_to(inode))
     }
 
-    /// Keeps `link`, unless another thread was faster: the one that is kept comes back. A full set
-    /// gives up the link that was idle longest.
-    pub(crate) fn insert(&self, key: Key, link: Arc<Link>) -> Arc<Link> {
+    /// Keeps `link`, unless another thread was faster: the one that is kept comes back. Where there are
+    /// more than `most`, those that were idle longest are given up.
+    pub(crate) fn insert(&self, key: Key, link: Arc<Link>, most: usize) -> Arc<Link> {
         let mut set = self.set(key);
-        if let Some((_, first)) = set.iter().flatten().find(|(kept, _)| *kept == key) {
+        if let Some(first) = set.get(&key) {
             return Arc::clone(first);
         }
-        let place = set
-            .iter_mut()
-            .min_by_key(|place| place.as_ref().map_or(0, |(_, link)| link.last_use() + 1));
-        if let Some(place) = place {
-            *place = Some((key, Arc::clone(&link)));
+        // Without memory it is not kept.
+        if set.try_reserve(1).is_err() {
+            return link;
+        }
+        set.insert(key, Arc::clone(&link));
+        let mut count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        drop(set);
+        while count > most.max(1) && self.give_up_the_idlest(key) {
+            count -= 1;
         }
         link
     }
 
     /// Drops `link`, unless another has taken its place already.
     pub(crate) fn remove(&self, key: Key, link: &Arc<Link>) {
-        for place in self.set(key).iter_mut() {
-            if place.as_ref().is_some_and(|(_, kept)| Arc::ptr_eq(kept, link)) {
-                *place = None;
+        self.take_if(key, |kept| Arc::ptr_eq(kept, link));
+    }
+
+    /// Drops links whose other end is closed: all of some sets.
+    pub(crate) fn drop_the_dead(&self) {
+        let mut seen: Vec<(Key, Arc<Link>)> = Vec::new();
+        for _ in 0..SETS {
+            let set = lock(&self.sets[self.next.fetch_add(1, Ordering::Relaxed) % SETS]);
+            if seen.try_reserve(set.len()).is_err() {
+                break;
+            }
+            seen.extend(set.iter().map(|(key, link)| (*key, Arc::clone(link))));
+            if seen.len() >= LOOKS {
+                break;
+            }
+        }
+        let dead = link::of_no_use(seen.iter().map(|(_, link)| &**link));
+        for ((key, link), _) in seen.iter().zip(dead).filter(|(_, dead)| *dead) {
+            self.remove(*key, link);
+        }
+    }
+
+    /// `false`: there is none but that of `spared`.
+    fn give_up_the_idlest(&self, spared: Key) -> bool {
+        let mut idle = lock(&self.idle);
+        loop {
+            while let Some(Idle { key, since }) = idle.pop() {
+                if key != spared && self.take_if(key, |link| link.last_use() == since) {
+                    return true;
+                }
+            }
+            self.find_the_idlest(&mut idle, spared);
+            if idle.is_empty() {
+                return false;
             }
         }
     }
 
-    /// Drops all links whose other end is closed.
-    pub(crate) fn drop_the_dead(&self) {
+    fn find_the_idlest(&self, idle: &mut Vec<Idle>, spared: Key) {
+        if idle.try_reserve(IDLE).is_err() {
+            return;
+        }
         for set in &self.sets {
-            for place in lock(set).iter_mut() {
-                if place.as_ref().is_some_and(|(_, link)| link.is_of_no_use()) {
-                    *place = None;
+            for (key, link) in lock(set).iter().filter(|(key, _)| **key != spared) {
+                let since = link.last_use();
+                if idle.len() == IDLE {
+                    if since >= idle[0].since {
+                        continue;
+                    }
+                    idle.remove(0);
                 }
+                let at = idle.partition_point(|other| other.since > since);
+                idle.insert(at, Idle { key: *key, since });
             }
         }
+    }
+
+    fn take_if(&self, key: Key, wanted: impl FnOnce(&Arc<Link>) -> bool) -> bool {
+        let mut set = self.set(key);
+        let taken = if set.get(&key).is_some_and(wanted) { set.remove(&key) } else { None };
+        if taken.is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        // This may be the last to hold it, and closes it then.
+        drop(set);
+        taken.is_some()
     }
 }
 
-/// A thread that panics leaves nothing half done in a set.
-fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
+/// A thread that panics leaves nothing half done under a lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Key {
+    /// Its upper bits choose the set, and the lower ones the place in it.
+    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
+    fn mixed(self) -> u64 {
+        let who = match self.who {
+            Who::Id(id) => id as u64,
+            Who::Inode(inode) => inode,
+        };
+        let mixed = (who << 6 | self.signo as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed ^ mixed >> 32
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(self.mixed());
+    }
+}
+
+/// A key that is mixed is its own hash.
+#[derive(Clone, Copy, Debug)]
+struct Mixed(u64);
+
+impl BuildHasher for Mixed {
+    type Hasher = Mixed;
+    fn build_hasher(&self) -> Mixed {
+        Mixed(0)
+    }
+}
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((*byte).into());
+        }
+    }
+    fn write_u64(&mut self, mixed: u64) {
+        self.0 = self.0.rotate_left(8) ^ mixed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: i32) -> Key {
+        Key { who: Who::Id(id), signo: 50 }
+    }
+
+    fn kept(cache: &Cache, ids: impl Iterator<Item = i32>) -> Vec<i32> {
+        ids.filter(|id| cache.get(key(*id)).is_some()).collect()
+    }
+
+    #[test]
+    fn as_many_are_kept_as_are_allowed() {
+        let cache = Cache::new();
+        for id in 1..=256 {
+            cache.insert(key(id), Arc::new(Link::to_nobody(1)), 256);
+        }
+        assert_eq!(kept(&cache, 1..257).len(), 256);
+        cache.insert(key(257), Arc::new(Link::to_nobody(1)), 256);
+        assert_eq!(kept(&cache, 1..258).len(), 256);
+        assert!(cache.get(key(257)).is_some(), "the one that is about to be used");
+        cache.insert(key(258), Arc::new(Link::to_nobody(1)), 10);
+        assert_eq!(kept(&cache, 1..259).len(), 10);
+    }
+
+    #[test]
+    fn the_one_that_was_idle_longest_gives_way() {
+        const MOST: i32 = 100;
+        let cache = Cache::new();
+        let mut last_use = 0;
+        let mut insert = |id| {
+            last_use += 1;
+            cache.insert(key(id), Arc::new(Link::to_nobody(last_use)), MOST as usize);
+        };
+        (0..MOST).for_each(&mut insert);
+        for id in MOST..3 * MOST {
+            insert(id);
+            assert!(kept(&cache, 0..=id).into_iter().eq(id + 1 - MOST..=id));
+        }
+    }
+
+    #[test]
+    fn one_that_was_used_meanwhile_stays() {
+        let cache = Cache::new();
+        for id in 0..10 {
+            cache.insert(key(id), Arc::new(Link::to_nobody(id.unsigned_abs().into())), 10);
+        }
+        cache.insert(key(10), Arc::new(Link::to_nobody(10)), 10);
+        assert!(kept(&cache, 0..11).into_iter().eq(1..11), "those that are idle are known now");
+        cache.get(key(1)).expect("kept").set_last_use(11);
+        cache.insert(key(12), Arc::new(Link::to_nobody(12)), 10);
+        assert_eq!(kept(&cache, 0..13), [1, 3, 4, 5, 6, 7, 8, 9, 10, 12]);
+    }
+
+    #[test]
+    fn the_first_of_two_stays() {
+        let cache = Cache::new();
+        let [first, second] = [1, 2].map(|last_use| Arc::new(Link::to_nobody(last_use)));
+        assert!(Arc::ptr_eq(&cache.insert(key(1), Arc::clone(&first), 10), &first));
+        assert!(Arc::ptr_eq(&cache.insert(key(1), Arc::clone(&second), 10), &first));
+        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
+        assert_eq!(cache.count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_has_taken_its_place_is_not_removed() {
+        let cache = Cache::new();
+        let [first, second] = [1, 2].map(|last_use| Arc::new(Link::to_nobody(last_use)));
+        cache.insert(key(1), Arc::clone(&first), 10);
+        cache.remove(key(1), &second);
+        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
+        cache.remove(key(1), &first);
+        assert!(cache.get(key(1)).is_none());
+        cache.insert(key(1), Arc::clone(&second), 10);
+        cache.remove(key(1), &first);
+        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &second));
+        assert_eq!(cache.count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn all_of_the_dead_are_found_in_turn() {
+        let cache = Cache::new();
+        for id in 0..1000 {
+            cache.insert(key(id), Arc::new(Link::to_nobody(1)), 1000);
+        }
+        let mut looks = 0;
+        while cache.count.load(Ordering::Relaxed) > 0 {
+            cache.drop_the_dead();
+            looks += 1;
+            assert!(looks <= 1000 / LOOKS + 1);
+        }
+        assert!(kept(&cache, 0..1000).is_empty());
+    }
+
+    #[test]
+    fn a_task_is_found_under_its_other_key() {
+        let by = |who| Key { who, signo: 50 };
+        let [id, inode] = [by(Who::Id(7)), by(Who::Inode(77))];
+        for (kept, looked_for, known) in [(id, inode, 7), (inode, id, 7), (id, inode, 0)] {
+            let cache = Cache::new();
+            let link = Arc::new(Link::to_nobody(1).leading_to(77));
+            cache.insert(kept, Arc::clone(&link), 10);
+            let found = cache.find(looked_for, known, Some(77));
+            assert!(Arc::ptr_eq(&found.expect("the same task"), &link));
+            assert!(cache.find(looked_for, known, Some(78)).is_none(), "another with that id");
+            assert!(cache.find(looked_for, known, None).is_none());
+            let other = Key { signo: 51, ..looked_for };
+            assert!(cache.find(other, known, Some(77)).is_none(), "another number");
+        }
+    }
 }

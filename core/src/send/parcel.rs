@@ -121,12 +121,12 @@ impl Outgoing<'_> {
         }
         cache.drop_the_dead();
         let recipient = Recipient::find(target)?;
-        let known = cache.find(recipient.inode(), key.signo);
+        let known = cache.find(key, recipient.id(), recipient.inode());
         let link = match known.filter(|link| link.is_intact() && link.is_trusted()) {
             Some(link) => link,
             None => Arc::new(Link::open(&recipient, signal, deadline, self.interruptible)?),
         };
-        Ok(cache.insert(key, link))
+        Ok(cache.insert(key, link, links_kept()))
     }
 
     fn wait(&self, link: &Link, deadline: Deadline) -> sys::Result<()> {
@@ -152,6 +152,13 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd
         .and_then(|link| fd::duplicate(link.as_fd()))
         .map_err(error::of(call))
 }
+
+/// How many links this process keeps: of the descriptors that it may open, a quarter.
+fn links_kept() -> usize {
+    usize::try_from(fd::limit() / 4).unwrap_or(MOST_LINKS).min(MOST_LINKS)
+}
+
+const MOST_LINKS: usize = 4096;
 
 fn key_of(target: Target<'_>, signal: Signal) -> sys::Result<Key> {
     let who = match target {

@@ -157,6 +157,11 @@ fn lift_to(fd: OwnedFd, base: RawFd) -> std::result::Result<OwnedFd, OwnedFd> {
 }
 
 fn lifted_base() -> RawFd {
+    RawFd::try_from(limit() / 2).unwrap_or(HIGH).min(HIGH)
+}
+
+/// `RLIMIT_NOFILE`: one past the highest number that this process may open.
+pub(crate) fn limit() -> u64 {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: the pointer is to a struct that the call fills.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr()) } != 0 {
@@ -164,7 +169,9 @@ fn lifted_base() -> RawFd {
     }
     // SAFETY: filled by the successful call above.
     let limit = unsafe { limit.assume_init() }.rlim_cur;
-    RawFd::try_from(limit / 2).unwrap_or(HIGH).min(HIGH)
+    #[allow(clippy::unnecessary_cast, reason = "its width differs between machines")]
+    let limit = limit as u64;
+    limit
 }
 
 /// `fcntl(F_DUPFD_CLOEXEC)`, for a caller outside the library.
@@ -220,6 +227,20 @@ pub(crate) fn poll<const N: usize>(
     // SAFETY: the array has N entries.
     check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) })?;
     Ok(polled.map(|entry| entry.revents))
+}
+
+/// Which of `sockets` have hung up, or are not open; none where the kernel does not tell.
+pub(crate) fn have_ended<'a>(sockets: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
+    let mut polled: Vec<libc::pollfd> = Vec::new();
+    for socket in sockets {
+        if polled.try_reserve(1).is_err() {
+            break;
+        }
+        polled.push(libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 });
+    }
+    // SAFETY: the array has that many entries.
+    unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
+    polled.into_iter().map(|entry| entry.revents != 0).collect()
 }
 
 /// Whether the other end of a socket is closed.

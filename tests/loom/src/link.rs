@@ -28,10 +28,6 @@ impl Link {
         self.dead.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn is_of_no_use(&self) -> bool {
-        self.is_dead()
-    }
-
     /// No task is known by two keys here.
     pub(crate) fn leads_to(&self, _: Option<u64>) -> bool {
         false
@@ -40,6 +36,10 @@ impl Link {
     pub(crate) fn last_use(&self) -> u64 {
         self.last_use
     }
+}
+
+pub(crate) fn of_no_use<'a>(links: impl Iterator<Item = &'a Link>) -> Vec<bool> {
+    links.map(Link::is_dead).collect()
 }
 
 impl Drop for Link {

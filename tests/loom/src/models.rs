@@ -5,6 +5,9 @@ use crate::link::Link;
 use crate::sync::{Arc, model, thread};
 use crate::{fork, kernel, table};
 
+/// Links that are kept.
+const MOST: usize = 2;
+
 const KEY: Key = Key { who: Who::Id(7), signo: 50 };
 
 fn nothing_is_lost() {
@@ -20,7 +23,7 @@ fn find(cache: &Cache, key: Key, last_use: u64) -> Arc<Link> {
         cache.remove(key, &kept);
     }
     cache.drop_the_dead();
-    cache.insert(key, Arc::new(Link::open(last_use).expect("a number is free")))
+    cache.insert(key, Arc::new(Link::open(last_use).expect("a number is free")), MOST)
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn a_dead_link_is_replaced_once() {
 }
 
 #[test]
-fn a_full_set_gives_up_the_idlest() {
+fn a_full_cache_gives_up_the_idlest() {
     model(|| {
         let key = |id| Key { who: Who::Id(id), signo: 50 };
         let cache = Cache::of_this_process();

@@ -66,7 +66,8 @@ export interface SendfdError extends Error {
 }
 
 /**
- * Queues descriptors to a process, or to a single thread by its tid. Never waits.
+ * Queues descriptors, and bytes, to a process, or to a single thread by its tid. Never waits. There may
+ * be none: a bare message.
  *
  * The descriptors stay yours and may be closed as soon as this returns. Success means that the kernel
  * holds them in the receiver's queue, whatever becomes of this process; not that the receiver has
@@ -102,6 +103,112 @@ export function sendAsync(
   options?: SendAsyncOptions,
 ): Promise<void>;
 
+export interface OutboxOptions extends WaitOptions {
+  /** The signal number of the receiver's inbox. Default: SIGNO. */
+  signo?: number;
+}
+
+export interface RequestOptions extends SendAsyncOptions {}
+
+/** What there was no room for: the answer is kept. */
+export interface AnswerError extends SendfdError {
+  /** With code EMFILE or ENFILE: gives the answer, or throws the same again. */
+  retry?(): Parcel;
+}
+
+/**
+ * A link to the inbox of one task, which tells what became of the parcels that went over it.
+ *
+ * It leads to that inbox and to no other: once the inbox is closed or its process dead, sending gives
+ * EPIPE. Parcels of one outbox keep their order; between them and those of send() there is none.
+ */
+export class Outbox {
+  private constructor();
+  /**
+   * Connects to the inbox of a process, or of a thread by its tid. Waits for it to be opened, for ever
+   * unless a timeout is given.
+   *
+   * Rejects with ESRCH as soon as there is no such task any more; ETIMEDOUT it had no inbox in time;
+   * ECONNREFUSED it has none, with a timeout of 0; EPERM, EMFILE, ENFILE as send throws.
+   */
+  static open(to: number, options?: OutboxOptions): Promise<Outbox>;
+  get to(): number;
+  get signo(): number;
+  get closed(): boolean;
+  /** Polls writable while there is room, and hangs up with the receiver; -1 once closed. It stays the outbox's. */
+  get fd(): number;
+  /**
+   * Queues a parcel, as send() does.
+   *
+   * @throws {SendfdError} EPIPE the inbox is closed, or its process dead; EBADF the outbox is closed;
+   *   EAGAIN, EINVAL, EMSGSIZE, ETOOMANYREFS as send throws.
+   */
+  send(fd: Descriptor | readonly Descriptor[], options?: Omit<SendOptions, 'signo'>): void;
+  /** The same, but waits for room. Calls that wait leave in their order. */
+  sendAsync(
+    fd: Descriptor | readonly Descriptor[],
+    options?: Omit<SendAsyncOptions, 'signo'>,
+  ): Promise<void>;
+  /**
+   * Resolves when the receiver has taken everything that was sent through this outbox: it is out of the
+   * queue and in that process's hands, or was discarded by it on purpose. Not: used.
+   *
+   * Rejects with ECONNRESET when the inbox was closed or its process died with something untaken, which
+   * the kernel has released; ETIMEDOUT not in time; EBADF the outbox was closed.
+   */
+  taken(options?: WaitOptions): Promise<void>;
+  /**
+   * Sends a parcel that asks for an answer, and resolves with it. Any number may be in flight. One that
+   * was aborted or too late stays sent, if it was; its answer is released. Closing the outbox does not
+   * end the wait for an answer.
+   *
+   * Rejects as sendAsync does; with ECONNRESET when there will be no answer: the receiver has closed the
+   * parcel unanswered, or has died; with an AnswerError, code EMFILE or ENFILE, when there was no room for
+   * the descriptors of the answer.
+   */
+  request(
+    fd: Descriptor | readonly Descriptor[],
+    options?: Omit<RequestOptions, 'signo'>,
+  ): Promise<Parcel>;
+  /** What was sent stays sent. Calls that wait for room, or for what was sent to be taken, reject with EBADF. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/**
+ * Asks a process, or a thread by its tid, and resolves with the answer: see Outbox.request. Its inbox must
+ * be open: ECONNREFUSED. Between requests, and other parcels, there is no order.
+ */
+export function request(
+  to: number,
+  fd: Descriptor | readonly Descriptor[],
+  options?: RequestOptions,
+): Promise<Parcel>;
+
+export interface HandOverOptions extends WaitOptions {
+  /** Bytes that travel with the listener. */
+  data?: string | NodeJS.ArrayBufferView;
+  /** The signal number of the successor's inbox. Default: SIGNO. */
+  signo?: number;
+}
+
+/**
+ * Gives the listener of a server (of net, http, https, http2 or tls) to another process, which makes a
+ * server of it by `inbox.serve(server)` or `parcel.listen(server)`, and resolves when this server has
+ * answered all that it has and is closed. No client is refused or reset meanwhile.
+ *
+ * It waits for the other's inbox to be opened, and until the other has taken the listener; so long both
+ * accept. Then this server stops accepting. With the next answer it tells the clients of HTTP that their
+ * connection ends; those that ask nothing more are left when the server's keepAliveTimeout is over. Connections
+ * that are no HTTP, such as WebSockets, end when their users end them. The path of a UNIX listener stays.
+ *
+ * Rejects, and the server goes on as before, with ESRCH, ETIMEDOUT, ECONNRESET and so on as Outbox.open and
+ * Outbox.taken; with ERR_SERVER_NOT_RUNNING; with ERR_INVALID_STATE where it listens through the primary of
+ * node:cluster, which has the listener. `timeout` is for the other to take the listener. After that only
+ * `signal` ends the call, and leaves the server to answer what it has.
+ */
+export function handOver(server: Server, to: number, options?: HandOverOptions): Promise<void>;
+
 /**
  * Received descriptors, the bytes that came with them, and who sent them.
  *
@@ -129,6 +236,17 @@ export class Parcel {
   readonly gid: number;
   /** The signal number it was sent with. */
   readonly signo: number;
+  /** Whether its sender awaits an answer, and has none yet. */
+  readonly wantsReply: boolean;
+  /**
+   * Answers its sender, once, at any time. The descriptors stay yours. Closing the parcel unanswered tells
+   * the sender so at once.
+   *
+   * @throws {SendfdError} EPIPE the sender waits no more; EBADF, EINVAL, EMSGSIZE, ETOOMANYREFS as send
+   *   throws: another answer may be given.
+   * @throws {Error} ERR_INVALID_STATE none is wanted, or one was given.
+   */
+  reply(fd?: Descriptor | readonly Descriptor[], options?: Omit<SendOptions, 'signo'>): void;
   /** The descriptors become the caller's. */
   take(): number[];
   /** The first descriptor as a connected socket, or an end of a pipe, which owns it from now on. */
@@ -159,7 +277,7 @@ export class Parcel {
   readStream(options?: { start?: number; end?: number; highWaterMark?: number }): ReadStream;
   /** The first descriptor as a stream, which owns it from now on. */
   writeStream(options?: { start?: number; highWaterMark?: number }): WriteStream;
-  /** Closes what it still owns. */
+  /** Closes what it still owns; an answer that is still wanted will not come. */
   close(): void;
   [Symbol.dispose](): void;
 }

@@ -56,4 +56,8 @@ function missing(name, cause) {
   return Object.assign(error, { code: 'ERR_SENDFD_NO_ADDON' });
 }
 
-module.exports = load();
+const addon = load();
+// What stands for libuv there aborts the process, or tells of one event.
+if (process.versions.bun || process.versions.deno) addon.pollByHelper();
+
+module.exports = addon;

@@ -1,5 +1,5 @@
 const { types } = require('node:util');
-const { coded, wrongType } = require('./errors.js');
+const { aborted, coded, wrongType } = require('./errors.js');
 
 function integer(value, name) {
   if (!Number.isInteger(value) || Math.abs(value) > 0x7fffffff) {
@@ -49,4 +49,11 @@ function abortSignal(value) {
   return value;
 }
 
-module.exports = { abortSignal, bytes, integer, milliseconds, options };
+/** What limits a call that waits. */
+function waiting({ timeout, signal }) {
+  const limits = { timeout: milliseconds(timeout), signal: abortSignal(signal) };
+  if (signal?.aborted) throw aborted(signal);
+  return limits;
+}
+
+module.exports = { abortSignal, bytes, integer, options, waiting };

@@ -2,7 +2,9 @@ const { inspect } = require('node:util');
 
 /** An error that looks like those of Node's own calls. */
 function fromFailure({ errno, code, syscall, message }) {
-  const error = new Error(message);
+  const hint =
+    code === 'ECONNREFUSED' ? '; it may not have opened it yet: Outbox.open() waits for that' : '';
+  const error = new Error(message + hint);
   return Object.assign(error, { errno, code, syscall });
 }
 

@@ -2,9 +2,11 @@ const dgram = require('node:dgram');
 const fs = require('node:fs');
 const net = require('node:net');
 const { inspect } = require('node:util');
+const { options } = require('./arguments.js');
 const { handleOf } = require('./descriptor.js');
-const { coded, nameOf } = require('./errors.js');
+const { coded, fromFailure, nameOf } = require('./errors.js');
 const { listenOn, sourceFrom } = require('./handle.js');
+const { CONTENT, Outgoing } = require('./outgoing.js');
 const { attach, checkIdle, checkServer, socketOptions } = require('./server.js');
 const { NONE, split } = require('./unread.js');
 
@@ -16,9 +18,10 @@ const KEY = Symbol('made by this package');
 
 /** Closes what a forgotten parcel still holds. */
 const forgotten = new FinalizationRegistry(({ native, onClose }) => {
-  const { fds, pid } = native;
-  if (fds.length > 0) {
-    const text = `A parcel from process ${pid} was collected with open descriptors: ${fds}`;
+  const { fds, pid, wantsReply } = native;
+  if (fds.length > 0 || wantsReply) {
+    const what = fds.length > 0 ? `with open descriptors: ${fds}` : 'unanswered';
+    const text = `A parcel from process ${pid} was collected ${what}`;
     process.emitWarning(text, { type: 'ResourceWarning', code: 'SENDFD_FORGOTTEN_PARCEL' });
     native.close();
     onClose();
@@ -68,29 +71,43 @@ class Parcel {
     return this.#native.signo;
   }
 
+  get wantsReply() {
+    return this.#native.wantsReply;
+  }
+
+  reply(fd = [], given = undefined) {
+    const outgoing = new Outgoing(fd, options(given, CONTENT));
+    if (!this.wantsReply) {
+      const text = 'No answer to this parcel is wanted, or one has been given already';
+      throw coded(Error, 'ERR_INVALID_STATE', text);
+    }
+    const failure = this.#native.reply(outgoing.fds, outgoing.data);
+    if (failure) throw fromFailure(failure);
+  }
+
   take() {
     forgotten.unregister(this.#native);
     return this.#native.take();
   }
 
-  socket(options) {
+  socket(given) {
     const fd = this.#first();
     if (this.#native.listens) throw wrongKind(fd, 'a listener: call server() or listen()');
     const unread = this.#unread;
-    if (unread.length > 0 && options?.onread) {
+    if (unread.length > 0 && given?.onread) {
       const text = 'The property "options.onread" would not get the bytes that the sender has read';
       throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', text);
     }
     return this.#hand((source) => {
-      const socket = new net.Socket({ readable: true, writable: true, ...options, ...source });
+      const socket = new net.Socket({ readable: true, writable: true, ...given, ...source });
       if (unread.length > 0) socket.unshift(unread);
       this.#unread = NONE;
       return socket;
     });
   }
 
-  server(options, onConnection) {
-    return this.listen(net.createServer(options, onConnection));
+  server(given, onConnection) {
+    return this.listen(net.createServer(given, onConnection));
   }
 
   listen(server, { backlog = BACKLOG } = {}) {
@@ -111,12 +128,12 @@ class Parcel {
     return socket;
   }
 
-  datagram(options) {
+  datagram(given) {
     const fd = this.#first();
     const family = this.#native.family;
     // Node takes { fd: 0 } for no descriptor, and would bind a port.
     if (!family || fd === 0) throw wrongKind(fd, 'no UDP socket');
-    const socket = dgram.createSocket({ type: `udp${family}`, ...options });
+    const socket = dgram.createSocket({ type: `udp${family}`, ...given });
     try {
       socket.bind({ fd, exclusive: true });
     } catch (error) {
@@ -128,12 +145,12 @@ class Parcel {
     return this.#handed(socket);
   }
 
-  readStream(options) {
-    return this.#stream(fs.createReadStream, options);
+  readStream(given) {
+    return this.#stream(fs.createReadStream, given);
   }
 
-  writeStream(options) {
-    return this.#stream(fs.createWriteStream, options);
+  writeStream(given) {
+    return this.#stream(fs.createWriteStream, given);
   }
 
   close() {
@@ -178,19 +195,20 @@ class Parcel {
   }
 
   /** Such a stream has the descriptor only once it has been made: it may throw while it is. */
-  #stream(create, options) {
+  #stream(create, given) {
     const fd = this.#first();
     // Called in the next turn if it throws: then never answered, as there is nobody to hear of it.
     const open = () => {};
-    const stream = create('', { ...options, fd: undefined, fs: { ...fs, ...options?.fs, open } });
+    const stream = create('', { ...given, fd: undefined, fs: { ...fs, ...given?.fs, open } });
     stream.fd = fd;
     return this.#handed(stream);
   }
 
-  [inspect.custom](_depth, options) {
-    const { fds, data, unread, pid, uid, gid, signo } = this;
-    const shown = { fds, data, ...(unread.length > 0 && { unread }), pid, uid, gid, signo };
-    return `${nameOf(this) || 'Parcel'} ${inspect(shown, options)}`;
+  [inspect.custom](_depth, style) {
+    const { fds, data, unread, pid, uid, gid, signo, wantsReply } = this;
+    const shown = { fds, data, pid, uid, gid, signo, wantsReply };
+    if (unread.length > 0) shown.unread = unread;
+    return `${nameOf(this) || 'Parcel'} ${inspect(shown, style)}`;
   }
 
   /** Gives a server all that is in a parcel: listeners, connections. */

@@ -1,84 +1,57 @@
-const { channel } = require('node:diagnostics_channel');
 const native = require('./addon.js');
-const { abortSignal, bytes, integer, milliseconds, options } = require('./arguments.js');
-const { descriptors } = require('./descriptor.js');
-const { aborted, fromFailure } = require('./errors.js');
+const { integer, options, waiting } = require('./arguments.js');
+const { fromFailure } = require('./errors.js');
+const { limited } = require('./limited.js');
+const { CONTENT, Outgoing } = require('./outgoing.js');
 const { Turns } = require('./turns.js');
-const { join } = require('./unread.js');
 
-const OPTIONS = ['data', 'unread', 'signo'];
+const OPTIONS = [...CONTENT, 'signo'];
 const ASYNC_OPTIONS = [...OPTIONS, 'timeout', 'signal'];
 
-const sent = channel('sendfd:send');
-
-function content({ data, unread }) {
-  const own = bytes(data, 'options.data');
-  const more = bytes(unread, 'options.unread');
-  return more?.length > 0 ? join(own, more) : own;
-}
-
-/** One parcel and to whom it goes, with all arguments checked. */
-class Outgoing {
-  constructor(pid, fd, given) {
-    this.pid = integer(pid, 'pid');
-    this.signo = integer(given.signo ?? native.SIGNO, 'options.signo');
-    this.fds = descriptors(fd);
-    this.data = content(given);
-  }
-
-  /** The failure, if it could not be sent now. */
-  send() {
-    const { pid, signo, fds, data } = this;
-    const failure = native.send(pid, signo, fds, data);
-    if (!failure && sent.hasSubscribers) sent.publish({ to: pid, signo, fds, data });
-    return failure;
-  }
-
-  timedOut(timeout) {
-    const { pid, signo, fds, data } = this;
-    const what = `[${fds.length} fds], [${data?.length ?? 0} bytes]`;
-    const call = `sendfds(${pid}, ${signo}, ${what}, ${timeout}ms)`;
-    const message = `ETIMEDOUT: ${call} = -ETIMEDOUT (its queue stayed full)`;
-    return fromFailure({ errno: -110, code: 'ETIMEDOUT', syscall: 'sendfds', message });
-  }
+/** What is checked, and a function that sends it: it gives the failure, if it could not now. */
+function prepare(pid, fd, given) {
+  const to = integer(pid, 'pid');
+  const signo = integer(given.signo ?? native.SIGNO, 'options.signo');
+  const outgoing = new Outgoing(fd, given);
+  const attempt = () =>
+    outgoing.note(native.send(to, signo, outgoing.fds, outgoing.data), to, signo);
+  return { signo, outgoing, attempt };
 }
 
 function send(pid, fd, given) {
-  const failure = new Outgoing(pid, fd, options(given, OPTIONS)).send();
+  const failure = prepare(pid, fd, options(given, OPTIONS)).attempt();
   if (failure) throw fromFailure(failure);
 }
 
 /** For each recipient whose queue is full: the calls that wait for it. */
-const waiting = new Map();
+const full = new Map();
 
 async function sendAsync(pid, fd, given) {
   const known = options(given, ASYNC_OPTIONS);
-  const outgoing = new Outgoing(pid, fd, known);
-  const timeout = milliseconds(known.timeout);
-  const signal = abortSignal(known.signal);
-  if (signal?.aborted) throw aborted(signal);
-  const key = `${pid}/${outgoing.signo}`;
-  let turns = waiting.get(key);
+  const { signo, outgoing, attempt } = prepare(pid, fd, known);
+  const limits = waiting(known);
+  const key = `${pid}/${signo}`;
+  let turns = full.get(key);
   if (!turns) {
-    const failure = outgoing.send();
+    const failure = attempt();
     if (!failure) return;
     if (failure.code !== 'EAGAIN') throw fromFailure(failure);
+    turns = new Turns(
+      (onRoom) => watchRoom(pid, signo, onRoom),
+      () => full.delete(key),
+    );
+    full.set(key, turns);
   }
-  // The caller may do with the bytes what it likes.
-  outgoing.data = outgoing.data?.slice();
-  turns ??= new Turns(
-    (onRoom) => watchRoom(outgoing, onRoom),
-    () => waiting.delete(key),
-  );
-  waiting.set(key, turns);
-  const timedOut = () => outgoing.timedOut(timeout);
-  await turns.wait(() => outgoing.send(), { timeout, signal }, timedOut);
+  outgoing.keep();
+  const timedOut = () =>
+    outgoing.timedOut('sendfds', 'its queue stayed full', limits.timeout, pid, signo);
+  await limited(limits, timedOut, (settle) => turns.enter(attempt, settle));
 }
 
 /** Any other failure than EAGAIN shows at the next attempt, or passes. */
-function watchRoom({ pid, signo }, onRoom) {
-  const found = native.Room.wait(pid, signo, onRoom);
-  return found instanceof native.Room ? found : undefined;
+function watchRoom(pid, signo, onRoom) {
+  const found = native.watchRoom(pid, signo, onRoom);
+  return found instanceof native.Watch ? found : undefined;
 }
 
 module.exports = { send, sendAsync };

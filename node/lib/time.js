@@ -1,6 +1,16 @@
-// Timers and the clock, as they were when this package was loaded: test runners put others in their
-// place, in which no time passes.
+// Timers as they were when this package was loaded: test runners put others in their place, in which
+// no time passes.
 
-const { clearImmediate, clearTimeout, setImmediate, setTimeout } = require('node:timers');
+const timers = require('node:timers');
 
-module.exports = { clearImmediate, clearTimeout, setImmediate, setTimeout };
+const { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } =
+  timers;
+
+module.exports = {
+  clearImmediate,
+  clearInterval,
+  clearTimeout,
+  setImmediate,
+  setInterval,
+  setTimeout,
+};

@@ -1,4 +1,4 @@
-const { aborted, fromFailure } = require('./errors.js');
+const { fromFailure } = require('./errors.js');
 const { clearImmediate, clearTimeout, setImmediate, setTimeout } = require('./time.js');
 
 /** How long to wait where the kernel has nothing that could be waited for: a full accept queue. */
@@ -25,48 +25,39 @@ class Turns {
    * `watchRoom` calls a function once there may be room, and returns what has a `close()`, or nothing
    * where the kernel cannot tell. `onEmpty` is called when nobody waits any more.
    */
-  constructor(watchRoom, onEmpty) {
+  constructor(watchRoom, onEmpty = () => {}) {
     this.#watchRoom = watchRoom;
     this.#onEmpty = onEmpty;
   }
 
-  get size() {
-    return this.#waiting.size;
-  }
-
   /**
-   * Settles when `attempt` has returned nothing, or a failure other than EAGAIN. `timedOut` makes the
-   * error for when the time is up.
+   * Calls `attempt` when its turn has come, until it returns nothing, or a failure other than EAGAIN;
+   * then `done`, with the error if there is one. Returns a function that leaves the line.
    */
-  wait(attempt, { timeout, signal }, timedOut) {
-    return new Promise((resolve, reject) => {
-      const settle = (error) => {
-        this.#waiting.delete(call);
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
-        if (error) reject(error);
-        else resolve();
-        if (this.size > 0) return;
-        this.#stopAwaiting?.();
-        this.#onEmpty();
-      };
-      const call = { attempt, settle };
-      const onAbort = () => settle(aborted(signal));
-      const timer = timeout < Infinity && setTimeout(() => settle(timedOut()), timeout);
-      signal?.addEventListener('abort', onAbort);
+  enter(attempt, done) {
+    const call = { attempt, done };
+    if (this.#waiting.size > 0 || !isMade(call)) {
       this.#waiting.add(call);
       if (!this.#stopAwaiting) this.#awaitRoom();
-    });
+    }
+    return () => this.#leave(call);
+  }
+
+  #leave(call) {
+    if (!this.#waiting.delete(call) || this.#waiting.size > 0) return;
+    this.#stopAwaiting?.();
+    this.#onEmpty();
   }
 
   #goOn = () => {
+    // A helper thread may tell of room that is no longer awaited.
+    if (!this.#stopAwaiting) return;
     this.#stopAwaiting();
     let made = 0;
-    for (const { attempt, settle } of this.#waiting) {
+    for (const call of this.#waiting) {
       if (made++ === AT_ONCE) return this.#awaitNextTurn();
-      const failure = attempt();
-      if (failure?.code === 'EAGAIN') return this.#awaitRoom();
-      settle(failure && fromFailure(failure));
+      if (!isMade(call)) return this.#awaitRoom();
+      this.#leave(call);
     }
   };
 
@@ -87,6 +78,14 @@ class Turns {
       clearImmediate(turn);
     };
   }
+}
+
+/** Whether the call has had its effect, or its failure. */
+function isMade({ attempt, done }) {
+  const failure = attempt();
+  if (failure?.code === 'EAGAIN') return false;
+  done(failure && fromFailure(failure));
+  return true;
 }
 
 module.exports = { Turns };

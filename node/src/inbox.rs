@@ -2,7 +2,7 @@
 
 use crate::Failure;
 use crate::parcel::NativeParcel;
-use crate::uv::{Interest, Poll};
+use crate::poll::{Interest, Poll};
 use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
 use sendfd_core::{Mailbox, Options, Signal};
@@ -59,10 +59,8 @@ impl NativeInbox {
     }
 
     #[napi(catch_unwind)]
-    pub fn keep_alive(&self, yes: bool) {
-        if let Some(open) = &self.open {
-            open.poll.keep_alive(yes);
-        }
+    pub fn keep_alive(&mut self, env: Env, yes: bool) -> Result<()> {
+        self.open.as_mut().map_or(Ok(()), |open| open.poll.keep_alive(env, yes))
     }
 
     #[napi(getter, catch_unwind)]

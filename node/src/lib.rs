@@ -5,11 +5,15 @@
 #![allow(clippy::must_use_candidate, clippy::missing_errors_doc, reason = "called by JavaScript")]
 #![allow(missing_docs, missing_debug_implementations, reason = "index.d.ts documents the package")]
 
+mod helper;
 pub mod inbox;
+pub mod outbox;
 pub mod parcel;
+pub mod poll;
 pub mod send;
 #[allow(unsafe_code, reason = "the calls to libuv and Node-API that napi does not wrap")]
-mod uv;
+pub mod uv;
+pub mod watch;
 
 use napi_derive::napi;
 
@@ -21,6 +25,8 @@ pub struct Failure {
     pub code: String,
     pub syscall: String,
     pub message: String,
+    /// Of the parcel that is kept.
+    pub id: Option<i64>,
 }
 
 impl From<sendfd_core::Error> for Failure {
@@ -30,6 +36,7 @@ impl From<sendfd_core::Error> for Failure {
             code: error.name().to_owned(),
             syscall: error.call().to_owned(),
             message: format!("{}: {error}", error.name()),
+            id: error.parcel().and_then(|info| i64::try_from(info.id).ok()),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What was received.
 
+use crate::Failure;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use rustix::net::{AddressFamily, sockopt::socket_domain};
-use sendfd_core::{Info, Parcel};
+use sendfd_core::{Info, Outgoing, Parcel, Reply};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// Owns its descriptors, also when the environment ends before anybody closed them.
@@ -13,11 +14,12 @@ pub struct NativeParcel {
     fds: Vec<OwnedFd>,
     data: Vec<u8>,
     info: Info,
+    reply: Option<Reply>,
 }
 
 impl From<Parcel> for NativeParcel {
-    fn from(Parcel { fds, data, info, .. }: Parcel) -> NativeParcel {
-        NativeParcel { fds, data, info }
+    fn from(Parcel { fds, data, info, reply }: Parcel) -> NativeParcel {
+        NativeParcel { fds, data, info, reply }
     }
 }
 
@@ -98,5 +100,23 @@ impl NativeParcel {
     #[napi(catch_unwind)]
     pub fn close(&mut self) {
         self.fds.clear();
+        self.reply = None;
+    }
+
+    #[napi(getter, catch_unwind)]
+    pub fn wants_reply(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    /// Answers its sender; the failure, if it could not. There may be another try unless it is EPIPE.
+    #[napi(catch_unwind)]
+    #[allow(clippy::needless_pass_by_value, reason = "as values come from JavaScript")]
+    pub fn reply(&mut self, fds: Vec<i32>, data: Option<&[u8]>) -> Option<Failure> {
+        let answer = Outgoing::from_raw(&fds).data(data.unwrap_or_default());
+        let failure = self.reply.as_ref()?.try_send(answer).err().map(Failure::from);
+        if failure.as_ref().is_none_or(|failure| failure.code == "EPIPE") {
+            self.reply = None;
+        }
+        failure
     }
 }

@@ -1,11 +1,10 @@
 //! Sending without waiting, and waiting for room.
 
 use crate::Failure;
-use crate::uv::{Interest, Poll};
+use crate::watch::{Watch, Watched};
 use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
 use sendfd_core::{Outgoing, Signal, Task};
-use std::os::fd::{AsFd, OwnedFd};
 
 /// Queues one parcel; the failure, if it could not.
 #[napi(catch_unwind)]
@@ -18,35 +17,15 @@ pub fn send(id: i32, signo: i32, fds: Vec<i32>, data: Option<&[u8]>) -> Option<F
 }
 
 /// Tells once a full queue has room again.
-#[napi]
-#[derive(Debug)]
-pub struct Room {
-    // Dropped first: the descriptor must outlive it.
-    poll: Option<Poll>,
-    _link: OwnedFd,
-}
-
-#[napi]
-impl Room {
-    #[napi(catch_unwind)]
-    pub fn wait(
-        env: Env,
-        id: i32,
-        signo: i32,
-        on_room: Function<'_, (), ()>,
-    ) -> Result<Either<Room, Failure>> {
-        let link = Signal::new(signo).and_then(|signal| sendfd_core::room(Task::new(id)?, signal));
-        let link = match link {
-            Ok(link) => link,
-            Err(error) => return Ok(Either::B(error.into())),
-        };
-        let poll = Poll::new(env, link.as_fd(), &on_room)?;
-        poll.wait_for(Interest::Writable)?;
-        Ok(Either::A(Room { poll: Some(poll), _link: link }))
-    }
-
-    #[napi(catch_unwind)]
-    pub fn close(&mut self) {
-        self.poll = None;
+#[napi(catch_unwind)]
+pub fn watch_room(
+    env: Env,
+    id: i32,
+    signo: i32,
+    on_room: Function<'_, (), ()>,
+) -> Result<Either<Watch, Failure>> {
+    match Signal::new(signo).and_then(|signal| sendfd_core::room(Task::new(id)?, signal)) {
+        Ok(link) => Watch::new(env, Watched::Link(link), &on_room).map(Either::A),
+        Err(error) => Ok(Either::B(error.into())),
     }
 }

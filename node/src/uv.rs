@@ -1,11 +1,14 @@
-//! Waiting for a descriptor in Node's own event loop: libuv's `uv_poll_t`, and the only unsafe code
-//! of this package.
+//! Waiting for a descriptor in Node's own event loop: libuv's `uv_poll_t`. Here, and in `pipe`, is the
+//! only unsafe code of this package.
 //!
 //! Guarantees: the handle belongs to the loop of its environment (each worker has its own); it is
 //! freed by libuv's close callback alone; an environment that ends closes its handles first.
 //!
 //! The functions of libuv are exported by the `node` program itself.
 
+pub mod pipe;
+
+use crate::poll::Interest;
 use napi::bindgen_prelude::{Env, Function};
 use napi::{JsValue, Result, Status, check_status, sys};
 use std::cell::Cell;
@@ -13,15 +16,6 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{NonNull, null_mut};
 use std::rc::Rc;
-
-/// What to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Readable,
-    Writable,
-    /// Nothing; but the handle keeps the loop alive.
-    Nothing,
-}
 
 const UV_POLL: c_int = 8;
 const UV_READABLE: c_int = 1;

@@ -202,7 +202,7 @@ TEST_NEEDS(the_overflow_uid_mapped_as_nobody, USERS) { overflow_uid(as_nobody); 
  * it cannot be asked (before Linux 6.5), the sender is told that it would not be let in. */
 static void own_user_reaches(void (*enter_)(void))
 {
-	bool can_ask = !what_is_missing(PIDFS);
+	bool can_ask = peers_can_be_asked_for();
 	set_users();
 	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		enter = enter_;

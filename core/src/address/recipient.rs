@@ -197,7 +197,9 @@ impl<'a> Recipient<'a> {
         };
         let seen = || {
             Ok(self.id > 0
-                && if_supported(socket::peer_pidfd(socket))?.is_some()
+                // Calls that do not work here do not work there.
+                && if_supported(socket::peer_pidfd(socket))?
+                    .is_some_and(|peer| pidfd::may_signal(peer.as_fd()).is_ok())
                 && if_readable(proc::shares_pid_namespace(self.id))?.unwrap_or(false))
         };
         Ok(numbered || seen()?)

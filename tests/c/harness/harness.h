@@ -189,6 +189,7 @@ void become(uid_t uid); /* for good, group and supplementary groups, too */
 uid_t lonely_uid(void); /* one that no other running test has: limits are per user */
 int my_pidfd_open(pid_t pid); /* -1 and errno */
 bool have_pidfd(void);
+bool peers_can_be_asked_for(void); /* whether the kernel tells who may signal the peer of a socket */
 bool pending(int sig);
 uint64_t mask_now(void); /* this thread's blocked signals, bit 0 is signal 1 */
 sigset_t set_of(int sig, ...); /* ends with 0 */

@@ -47,6 +47,20 @@ bool have_pidfd(void)
 	return fd >= 0;
 }
 
+bool peers_can_be_asked_for(void)
+{
+	int pair[2], pidfd = -1;
+	socklen_t len = sizeof pidfd;
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	bool can = getsockopt(pair[0], SOL_SOCKET, 77 /* SO_PEERPIDFD */, &pidfd, &len) == 0;
+	can = can && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0;
+	close(pair[0]);
+	close(pair[1]);
+	if (pidfd >= 0)
+		close(pidfd);
+	return can;
+}
+
 bool pending(int sig)
 {
 	sigset_t set;

@@ -33,7 +33,7 @@ const _: () = assert!(SENDFD_MAX_FDS as usize == MAX_FDS && SENDFD_MAX_DATA as u
 /// -ESRCH         no such process or thread;
 /// -ECONNREFUSED  it has no inbox for sig;
 /// -EPERM         not allowed to signal it, or it would not let this user in;
-/// -EAGAIN        its queue is full;
+/// -EAGAIN        its queue is full, or too many others wait to be accepted;
 /// -ETOOMANYREFS  too many descriptors of this user are in flight;
 /// -EMFILE, -ENFILE  no descriptor left for the connection;
 /// -ENOMEM, -ENOBUFS  no memory.
@@ -64,7 +64,7 @@ pub extern "C" fn sendfd(id: pid_t, sig: c_int, fd: c_int) -> c_int {
 /// As sendfd(), and:
 ///
 /// -EINVAL     too many descriptors; a bad timeout; NULL with a count;
-/// -EMSGSIZE   len is more than SENDFD_MAX_DATA;
+/// -EMSGSIZE   len is more than SENDFD_MAX_DATA, or than the kernel's wmem_max allows (32792 is enough);
 /// -ETIMEDOUT  the queue was still full at the deadline.
 ///
 /// Signal handlers run while it waits and do not end the wait.

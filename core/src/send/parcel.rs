@@ -20,9 +20,10 @@ use std::sync::Arc;
 ///
 /// # Errors
 /// `ESRCH` no such task; `ECONNREFUSED` it has no inbox for this signal; `EPERM` not allowed to
-/// signal it; `EAGAIN` its queue is full; `ETOOMANYREFS` too many descriptors of this user are in
-/// flight; `EINVAL` a descriptor of a kind that cannot be passed; `EMFILE`, `ENFILE` none left for
-/// the connection; `ENOMEM`, `ENOBUFS`.
+/// signal it, or it would not let this user in; `EAGAIN` its queue is full, or too many others wait
+/// to be accepted; `ETOOMANYREFS` too many descriptors of this user are in flight; `EINVAL` a
+/// descriptor of a kind that cannot be passed; `EMFILE`, `ENFILE` none left for the connection;
+/// `ENOMEM`, `ENOBUFS`.
 ///
 /// ```
 /// use sendfd_core::{QuietInbox, Signal, Task, send};

@@ -25,6 +25,7 @@ pub(crate) fn target<'py>(
     }
 }
 
+#[derive(Clone, Copy)]
 pub(crate) struct Signo(pub(crate) Signal);
 
 impl Signo {
@@ -140,6 +141,14 @@ impl Timeout {
     /// `None`: never, or beyond what a clock can say.
     pub(crate) fn end(self) -> Option<Instant> {
         self.0.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
+    /// What is left of it until `end`: never nothing, which would be another call with another error.
+    pub(crate) fn rest(self, end: Option<Instant>) -> Timeout {
+        if self == Timeout::NOW {
+            return self;
+        }
+        Timeout(Timeout::until(end).0.map(|left| left.max(Duration::from_nanos(1))))
     }
 
     pub(crate) fn until(end: Option<Instant>) -> Timeout {

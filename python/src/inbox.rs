@@ -4,7 +4,7 @@ use crate::arguments::{Signo, Timeout};
 use crate::errors::os_error;
 use crate::no_room::{self, NoRoom};
 use crate::parcel::Parcel;
-use crate::wait::{Failure, Ready, wait};
+use crate::wait::{Failure, Ready, pause, wait};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -181,10 +181,12 @@ impl Mailbox {
             };
             left = Timeout::until(end);
             let id = error.parcel().map_or(0, |parcel| parcel.id);
-            if !no_room::is_meant_by(&error) || left == Timeout::NOW || self.no_room.is_news(id) {
+            let no_room = no_room::is_errno(error.errno());
+            if !no_room || left == Timeout::NOW || self.no_room.is_news(id) {
                 return Err(self.error(py, error));
             }
-            no_room::pause(py, left)?;
+            // KERNEL: nothing tells when a table has room again.
+            pause(py, left)?;
         }
     }
 

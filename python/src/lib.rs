@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::doc_markdown, reason = "docstrings, which Python shows as they are")]
 
+mod answer;
 mod arguments;
 mod errors;
 mod inbox;
 mod no_room;
+mod outbox;
 mod parcel;
 mod send;
 mod stream;
@@ -20,11 +22,15 @@ use pyo3::pymodule;
 #[pymodule(gil_used = false)]
 mod _sendfd {
     #[pymodule_export]
+    use crate::answer::Answer;
+    #[pymodule_export]
     use crate::inbox::Mailbox;
+    #[pymodule_export]
+    use crate::outbox::{HeldLink, TakenWatch, request_once};
     #[pymodule_export]
     use crate::parcel::Parcel;
     #[pymodule_export]
-    use crate::send::send;
+    use crate::send::{room_at, send};
     #[pymodule_export]
     use crate::stream::receive;
 

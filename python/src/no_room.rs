@@ -1,16 +1,10 @@
 //! A table without room for what has come: said at once, then no more than once a second.
 
-use crate::arguments::Timeout;
-use pyo3::prelude::*;
-use sendfd_core::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// For so long it is not said again.
 const SAID: Duration = Duration::from_secs(1);
-
-/// KERNEL: nothing tells when a table has room again.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The parcels that were said to have no room, and when.
 #[derive(Default)]
@@ -29,12 +23,6 @@ impl NoRoom {
     }
 }
 
-pub(crate) fn is_meant_by(error: &Error) -> bool {
-    [libc::EMFILE, libc::ENFILE].contains(&error.errno())
-}
-
-/// By Python's own function, since that is what gevent and eventlet replace.
-pub(crate) fn pause(py: Python<'_>, left: Timeout) -> PyResult<()> {
-    let pause = left.0.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
-    py.import("time")?.call_method1("sleep", (pause.as_secs_f64(),)).map(drop)
+pub(crate) fn is_errno(errno: i32) -> bool {
+    [libc::EMFILE, libc::ENFILE].contains(&errno)
 }

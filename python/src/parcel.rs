@@ -1,9 +1,12 @@
 //! What arrives.
 
+use crate::arguments::Data;
+use crate::errors::os_error;
+use crate::send::Descriptors;
 use pyo3::exceptions::{PyResourceWarning, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyIterator, PyTuple};
-use sendfd_core::Info;
+use sendfd_core::{Info, Reply};
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -19,6 +22,8 @@ pub(crate) struct Parcel {
     fds: Mutex<VecDeque<OwnedFd>>,
     data: Vec<u8>,
     info: Info,
+    /// Where an answer is awaited. The lock is held while one is given, which never waits.
+    reply: Mutex<Option<Reply>>,
 }
 
 #[pymethods]
@@ -70,6 +75,37 @@ impl Parcel {
         self.info.signo
     }
 
+    /// Whether its sender awaits an answer, and has got none yet.
+    #[getter]
+    fn wants_reply(&self) -> bool {
+        self.reply().is_some()
+    }
+
+    /// Answers a request: once, from any thread, at any later time before close(). Never waits.
+    ///
+    /// The descriptors, none to MAX_FDS of them, stay the caller's. Returning means that the answer is in
+    /// the asker's hands or on its way there; not that the asker takes it.
+    ///
+    /// Raises ValueError (no answer is awaited, or it has been given), BrokenPipeError (the asker is
+    /// gone, or does not await it any more), or another OSError by errno, after which it may be tried
+    /// again: EBADF, EMSGSIZE, ETOOMANYREFS, ...
+    #[pyo3(
+        signature = (*fds, data = Data::NONE),
+        text_signature = "($self, *fds, data=b'')"
+    )]
+    #[allow(clippy::needless_pass_by_value, reason = "extracted arguments")]
+    #[pyo3(name = "reply")]
+    fn answer<'py>(&self, fds: &Bound<'py, PyTuple>, data: Data<'py>) -> PyResult<()> {
+        let fds = Descriptors::of(fds)?;
+        let mut reply = self.reply();
+        let Some(place) = reply.as_ref() else {
+            return Err(PyValueError::new_err("no answer is awaited, or it has been given"));
+        };
+        place.try_send(fds.with(data.as_bytes())).map_err(os_error)?;
+        *reply = None;
+        Ok(())
+    }
+
     /// Takes out all descriptors that are left; they are the caller's to close.
     fn detach(&self) -> Vec<RawFd> {
         self.take_all().into_iter().map(IntoRawFd::into_raw_fd).collect()
@@ -116,9 +152,11 @@ impl Parcel {
         with(true)
     }
 
-    /// Closes the descriptors that are left. May be repeated.
+    /// Closes the descriptors that are left, and the place for an answer: whoever awaits one gets
+    /// ConnectionResetError. May be repeated.
     fn close(&self, py: Python<'_>) {
-        close_all(py, self.take_all());
+        let left = (self.take_all(), self.reply().take());
+        py.detach(|| drop(left));
     }
 
     /// How many descriptors are left in the parcel.
@@ -166,20 +204,25 @@ impl Parcel {
             long => format!("<{long} bytes>"),
         };
         let fds = self.numbers();
+        let asks = if self.wants_reply() { " wants_reply" } else { "" };
         Ok(format!(
-            "<sendfd.Parcel fds={fds:?} data={data} pid={pid} uid={uid} gid={gid} signo={signo}>"
+            "<sendfd.Parcel fds={fds:?} data={data} pid={pid} uid={uid} gid={gid} signo={signo}{asks}>"
         ))
     }
 }
 
 impl Parcel {
     pub(crate) fn new(parcel: sendfd_core::Parcel) -> Parcel {
-        let sendfd_core::Parcel { fds, data, info, .. } = parcel;
-        Parcel { fds: Mutex::new(fds.into()), data, info }
+        let sendfd_core::Parcel { fds, data, info, reply } = parcel;
+        Parcel { fds: Mutex::new(fds.into()), data, info, reply: Mutex::new(reply) }
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<OwnedFd>> {
         self.fds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reply(&self) -> MutexGuard<'_, Option<Reply>> {
+        self.reply.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn numbers(&self) -> Vec<RawFd> {
@@ -234,15 +277,17 @@ impl Parcel {
 /// A parcel that was forgotten says so, and closes what it has.
 impl Drop for Parcel {
     fn drop(&mut self) {
-        let left = self.take_all();
-        if left.is_empty() {
+        let (left, reply) = (self.take_all(), self.reply().take());
+        if left.is_empty() && reply.is_none() {
             return;
         }
-        let numbers: Vec<RawFd> = left.iter().map(AsRawFd::as_raw_fd).collect();
-        let text = format!(
-            "descriptors {numbers:?} of a parcel from process {} were not taken",
-            self.info.pid
-        );
+        let pid = self.info.pid;
+        let text = if reply.is_some() {
+            format!("a request from process {pid} was not answered")
+        } else {
+            let numbers: Vec<RawFd> = left.iter().map(AsRawFd::as_raw_fd).collect();
+            format!("descriptors {numbers:?} of a parcel from process {pid} were not taken")
+        };
         let _ = Python::try_attach(|py| {
             // It may be on its way out because of an exception, which must not be in the way.
             let raised = PyErr::take(py);
@@ -250,18 +295,11 @@ impl Drop for Parcel {
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyResourceWarning>(), &text, 1) {
                 error.write_unraisable(py, None);
             }
-            close_all(py, left);
+            py.detach(|| drop((left, reply)));
             if let Some(raised) = raised {
                 raised.restore(py);
             }
         });
-    }
-}
-
-/// Closing can take its time: sockets linger, file systems flush.
-fn close_all(py: Python<'_>, fds: VecDeque<OwnedFd>) {
-    if !fds.is_empty() {
-        py.detach(|| drop(fds));
     }
 }
 

@@ -1,12 +1,12 @@
 //! Sending.
 
 use crate::arguments::{Data, Descriptor, Signo, Timeout, target};
-use crate::errors::with_hint;
+use crate::errors::{os_error, with_hint};
 use crate::wait::{Ready, wait};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use sendfd_core::{Outgoing, room};
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 
 /// Queues descriptors, as one parcel, to the process or thread with the id `to`.
 ///
@@ -43,10 +43,21 @@ pub(crate) fn send<'py>(
     wait(
         py,
         timeout,
-        || room(target, signal).map(Ready::Writable),
+        || room(target, signal).map(Ready::Room),
         |left| fds.with(data).timeout(left).interruptible().send(target, signal),
     )
     .map_err(|failure| with_hint(py, failure.into(), target))
+}
+
+/// A descriptor that polls writable once a full queue has room; the caller's to close.
+#[pyfunction]
+#[pyo3(name = "room")]
+pub(crate) fn room_at(
+    to: Option<&Bound<'_, PyAny>>,
+    pidfd: Option<&Bound<'_, PyAny>>,
+    signal: Signo,
+) -> PyResult<RawFd> {
+    room(target(to, pidfd)?, signal.0).map(IntoRawFd::into_raw_fd).map_err(os_error)
 }
 
 /// The numbers of what is to be sent; one does not need to be allocated for.

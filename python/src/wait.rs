@@ -11,7 +11,11 @@ use std::time::Duration;
 /// What a call waits for.
 pub(crate) enum Ready {
     Readable(RawFd),
-    Writable(OwnedFd),
+    Writable(RawFd),
+    /// Writable, too, and only for this.
+    Room(OwnedFd),
+    /// Nothing tells when.
+    Later,
 }
 
 /// Why a call has nothing to give.
@@ -47,52 +51,64 @@ pub(crate) fn wait<T: Send>(
     ready: impl Fn() -> Result<Ready>,
     call: impl Fn(Option<Duration>) -> Result<T> + Sync,
 ) -> std::result::Result<T, Failure> {
-    let at_once = Timeout::NOW.0;
+    wait_for(py, timeout, &[libc::EAGAIN], ready, call)
+}
+
+/// The same, where these errors mean that it is to be waited for.
+pub(crate) fn wait_for<T: Send>(
+    py: Python<'_>,
+    timeout: Timeout,
+    not_yet: &[i32],
+    ready: impl Fn() -> Result<Ready>,
+    call: impl Fn(Option<Duration>) -> Result<T> + Sync,
+) -> std::result::Result<T, Failure> {
+    let mut result = call(Timeout::NOW.0);
     if timeout == Timeout::NOW {
-        return call(at_once).map_err(Failure::Call);
+        return result.map_err(Failure::Call);
     }
     let end = timeout.end();
-    // Zero would be another call, with another error.
-    let left = || Timeout::until(end).0.map(|left| left.max(Duration::from_nanos(1)));
-    let mut to_wait = timeout.0;
-    let mut result = call(at_once);
-    while is(&result, libc::EAGAIN)
+    let mut left = timeout;
+    while is(&result, not_yet)
         && Timeout::until(end) != Timeout::NOW
-        && runs_others(py, &ready, left())?
+        && runs_others(py, &ready, left)?
     {
-        result = call(at_once);
-        to_wait = left();
+        result = call(Timeout::NOW.0);
+        left = timeout.rest(end);
     }
-    if is(&result, libc::EAGAIN) {
-        result = py.detach(|| call(to_wait));
+    if is(&result, not_yet) {
+        result = py.detach(|| call(left.0));
     }
-    while is(&result, libc::EINTR) {
+    while is(&result, &[libc::EINTR]) {
         py.check_signals()?;
-        result = py.detach(|| call(left()));
+        result = py.detach(|| call(timeout.rest(end).0));
     }
     result.map_err(Failure::Call)
 }
 
-fn is<T>(result: &Result<T>, errno: i32) -> bool {
-    result.as_ref().is_err_and(|error| error.errno() == errno)
+fn is<T>(result: &Result<T>, errnos: &[i32]) -> bool {
+    result.as_ref().is_err_and(|error| errnos.contains(&error.errno()))
+}
+
+/// By Python's own function, since that is what gevent and eventlet replace.
+pub(crate) fn pause(py: Python<'_>, left: Timeout) -> PyResult<()> {
+    const LOOK_AGAIN: Duration = Duration::from_millis(50);
+    let pause = left.0.map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+    py.import("time")?.call_method1("sleep", (pause.as_secs_f64(),)).map(drop)
 }
 
 /// Waits in gevent or eventlet, where one of them runs this thread.
-fn runs_others(
-    py: Python<'_>,
-    ready: impl Fn() -> Result<Ready>,
-    left: Option<Duration>,
-) -> PyResult<bool> {
+fn runs_others(py: Python<'_>, ready: impl Fn() -> Result<Ready>, left: Timeout) -> PyResult<bool> {
     let modules = py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?;
     if !modules.contains("gevent")? && !modules.contains("eventlet")? {
         return Ok(false);
     }
     let green = py.import("sendfd._green")?;
-    let left = left.map(|left| left.as_secs_f64());
-    let waited = match ready() {
-        Ok(Ready::Readable(fd)) => green.call_method1("readable", (fd, left)),
-        Ok(Ready::Writable(fd)) => green.call_method1("writable", (fd.as_raw_fd(), left)),
-        Err(error) => Err(os_error(error)),
+    let seconds = left.0.map(|left| left.as_secs_f64());
+    let waited = match ready().map_err(os_error)? {
+        Ready::Readable(fd) => green.call_method1("wait", (fd, false, seconds)),
+        Ready::Writable(fd) => green.call_method1("wait", (fd, true, seconds)),
+        Ready::Room(fd) => green.call_method1("wait", (fd.as_raw_fd(), true, seconds)),
+        Ready::Later => green.call_method1("look_again", (seconds,)),
     };
     waited?.extract()
 }

@@ -11,8 +11,10 @@ The address is the id of a process (or of a thread) and a real-time signal numbe
 no connection to set up, no daemon; who may signal a process may send to it, nobody else.
 """
 
+from ._awaited import arequest, asend
 from ._inbox import Inbox
-from ._sendfd import MAX_DATA, MAX_FDS, SIGNO, Parcel, __version__, send
+from ._outbox import Outbox
+from ._sendfd import MAX_DATA, MAX_FDS, SIGNO, Parcel, __version__, request, send
 
 TYPE_CHECKING = False
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
     from ._types import HasFileno as HasFileno
 
 __all__ = [
-    "MAX_DATA", "MAX_FDS", "SIGNO", "HasFileno", "Inbox", "Parcel", "__version__", "send",
+    "MAX_DATA", "MAX_FDS", "SIGNO", "HasFileno", "Inbox", "Outbox", "Parcel", "__version__",
+    "arequest", "asend", "request", "send",
 ]  # fmt: skip
 
 

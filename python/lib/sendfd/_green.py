@@ -13,25 +13,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    # Waits for the descriptor to be ready, to read or (True) to write, for so many seconds.
+    # Waits so many seconds for the descriptor, if there is one, to be ready: to read, or to write.
     _Wait = Callable[[int, bool, "float | None"], None]
 
-# Those that wait to read from one descriptor, in one hub: whose turn it is, and how many they are.
-_turns: dict[tuple[Any, int], list[Any]] = {}
+_LOOK_AGAIN = 0.01
+
+# Those that wait for one descriptor, in one hub: whose turn it is, and how many they are.
+_turns: dict[tuple[Any, int, bool], list[Any]] = {}
 
 
-def readable(fd: int, timeout: float | None) -> bool:
+def wait(fd: int, write: bool, timeout: float | None) -> bool:
     """One after the other, for what comes is for one alone."""
     hub, wait, semaphore = _running()
     if hub is None:
         return False
-    key = (hub, fd)
+    key = (hub, fd, write)
     turn = _turns.setdefault(key, [semaphore(), 0])
     turn[1] += 1
     try:
         if turn[0].acquire(timeout=timeout):
             try:
-                wait(fd, False, timeout)
+                wait(fd, write, timeout)
             finally:
                 turn[0].release()
     finally:
@@ -41,11 +43,12 @@ def readable(fd: int, timeout: float | None) -> bool:
     return True
 
 
-def writable(fd: int, timeout: float | None) -> bool:
-    hub, wait, _ = _running()
+def look_again(timeout: float | None) -> bool:
+    """After a while, for what cannot be waited for."""
+    hub, sleep, _ = _running()
     if hub is None:
         return False
-    wait(fd, True, timeout)
+    sleep(-1, False, _LOOK_AGAIN if timeout is None else min(timeout, _LOOK_AGAIN))
     return True
 
 
@@ -77,6 +80,9 @@ def _can_wait_in(hub: Any) -> bool:
 def _wait_in_gevent(fd: int, write: bool, timeout: float | None) -> None:
     import gevent
 
+    if fd < 0:
+        gevent.sleep(timeout)
+        return
     hub = gevent.get_hub()
     watcher = hub.loop.io(fd, 2 if write else 1)
     try:
@@ -87,8 +93,11 @@ def _wait_in_gevent(fd: int, write: bool, timeout: float | None) -> None:
 
 
 def _wait_in_eventlet(fd: int, write: bool, timeout: float | None) -> None:
-    from eventlet import Timeout
+    import eventlet
     from eventlet.hubs import trampoline
 
-    with Timeout(timeout, False):
+    if fd < 0:
+        eventlet.sleep(timeout)
+        return
+    with eventlet.Timeout(timeout, False):
         trampoline(fd, read=not write, write=write)

@@ -7,7 +7,7 @@ import os
 import warnings
 
 from ._sendfd import SIGNO, Mailbox
-from ._waiting import Waiters, give_way, sleep
+from ._waiting import Turns, Waiters, sleep
 
 TYPE_CHECKING = False
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 # Nothing tells when a table has room again.
 _LOOK_AGAIN = 0.05
-
-# Other tasks get their turn after so many parcels that were there already.
-_IN_A_ROW = 64
 
 
 class Inbox(Mailbox):
@@ -53,7 +50,7 @@ class Inbox(Mailbox):
 
     def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
         self._waiters = Waiters()
-        self._in_a_row = 0
+        self._turns = Turns()
         self._open(signal, thread, signals)
         self._pid = os.getpid()
 
@@ -66,7 +63,7 @@ class Inbox(Mailbox):
         """
         super().close()
         if self._pid == os.getpid():
-            self._waiters.end()
+            self._waiters.wake_all()
 
     def __enter__(self) -> Self:
         return self
@@ -96,15 +93,12 @@ class Inbox(Mailbox):
 
     async def __anext__(self) -> Parcel:
         """Takes the next parcel. Nothing is lost if the wait is cancelled."""
-        self._in_a_row += 1
-        await give_way(self._in_a_row > _IN_A_ROW)
-        if self._in_a_row > _IN_A_ROW:
-            self._in_a_row = 0
+        await self._turns.take()
         while not self.closed:
             try:
                 return self.recv(timeout=0)
             except BlockingIOError:
-                self._in_a_row = 0
+                self._turns.have_waited()
                 wait = self._waiters.wait(self)
             except OSError as error:
                 if error.errno == errno.EBADF and self.closed:

@@ -11,11 +11,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Protocol
 
-    class _Source(Protocol):
-        @property
-        def closed(self) -> bool: ...
+    class _Pollable(Protocol):
         def fileno(self) -> int: ...
 
+    class _Source(_Pollable, Protocol):
+        @property
+        def closed(self) -> bool: ...
+
+
+# Other tasks get their turn after so many that did not have to wait.
+_IN_A_ROW = 64
 
 # Duplicates that event loops of this process watch.
 _duplicates: set[int] = set()
@@ -37,49 +42,57 @@ class Waiters:
     changes its own queue alone, and collecting garbage or a signal handler may come in anywhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, write: bool = False) -> None:
+        self._write = write
         self._queues: dict[Any, _Queue] = {}
 
     async def wait(self, source: _Source) -> None:
-        """Until the source polls readable, or end() is called."""
+        """Until the source polls ready, or wake_all() is called."""
         await self._queue(source).wait(source)
 
-    def end(self) -> None:
-        """Wakes all, from whatever thread. The source has to be closed already."""
+    def wake_all(self) -> None:
+        """All that wait now, from whatever thread."""
         for queue in self._queues.copy().values():
-            queue.end()
+            queue.release()
 
     def _queue(self, source: _Source) -> _Queue:
         for other in self._queues.copy().values():
-            if other.is_over():
+            if other.loop.is_over():
                 other.stop()
-        kind, runs = _running()
-        if runs not in self._queues:
+        loop = _running()
+        if loop.runs not in self._queues:
             # Another thread may close the descriptor, and the number come to mean something else,
             # while the loop still watches it. The duplicate is closed by the loop's own thread.
-            self._queues[runs] = kind(runs, os.dup(source.fileno()), self._queues)
-        return self._queues[runs]
+            fd = os.dup(source.fileno())
+            self._queues[loop.runs] = _Queue(loop, fd, self._write, self._queues)
+        return self._queues[loop.runs]
 
 
 class _Queue:
     """Those that wait in one loop. Lives as long as any does."""
 
-    def __init__(self, runs: Any, fd: int, queues: dict[Any, _Queue]) -> None:
+    def __init__(
+        self, loop: _Asyncio | _Trio, fd: int, write: bool, queues: dict[Any, _Queue]
+    ) -> None:
         _duplicates.add(fd)
-        self._runs = runs
+        self.loop = loop
         self._fd = fd
+        self._write = write
         self._queues = queues
         self._pid = os.getpid()
         self._waiting: OrderedDict[Any, None] = OrderedDict()
+        self._released: set[Any] = set()
+        self._watch: Any = None
 
     async def wait(self, source: _Source) -> None:
-        place = self._place()
+        place = self.loop.event()
         self._waiting[place] = None
         try:
             if next(iter(self._waiting)) is not place:
-                await self._turn(place)
-            if not source.closed:
-                await self._readable()
+                await self.loop.wait(place)
+            if place not in self._released and not source.closed:
+                self._watch = self.loop.event()
+                await self.loop.ready(self._fd, self._write, self._watch)
         finally:
             # A forked child shares the loop's epoll set with its parent: nothing is done there.
             if self._pid == os.getpid():
@@ -87,144 +100,175 @@ class _Queue:
 
     def _leave(self, place: Any) -> None:
         del self._waiting[place]
+        self._released.discard(place)
         if not self._waiting:
             self.stop()
-        elif not self.is_over():
-            self._wake(next(iter(self._waiting)))
+        elif not self.loop.is_over():
+            self.loop.set(next(iter(self._waiting)))
 
     def stop(self) -> None:
         """May be repeated."""
-        if self._queues.get(self._runs) is self:
-            del self._queues[self._runs]
+        if self._queues.get(self.loop.runs) is self:
+            del self._queues[self.loop.runs]
         if self._fd in _duplicates:
             _duplicates.discard(self._fd)
             os.close(self._fd)
         self._fd = -1
 
-    def end(self) -> None:
+    def release(self) -> None:
+        """All of them, from whatever thread."""
         try:
-            self._soon(self._wake_all)
+            self.loop.soon(self._release)
         except RuntimeError:  # The loop has ended, too.
             self.stop()
 
-    def _wake_all(self) -> None:
+    def _release(self) -> None:
+        self._released.update(self._waiting)
         for place in list(self._waiting):
-            self._wake(place)
-        self._end_watch()
+            self.loop.set(place)
+        if self._fd >= 0 and self._watch is not None:
+            self.loop.give_up(self._fd, self._watch)
+
+
+class _Asyncio:
+    """An event loop of asyncio, or one that is like it."""
+
+    def __init__(self, loop: Any) -> None:
+        self.runs = loop
+        self._pid = os.getpid()
 
     def is_over(self) -> bool:
-        raise NotImplementedError
+        return bool(self.runs.is_closed())
 
-    def _soon(self, call: Callable[[], None]) -> None:
-        raise NotImplementedError
+    def soon(self, call: Callable[[], None]) -> None:
+        self.runs.call_soon_threadsafe(call)
 
-    def _place(self) -> Any:
-        raise NotImplementedError
+    def event(self) -> Any:
+        return self.runs.create_future()
 
-    async def _turn(self, place: Any) -> None:
-        raise NotImplementedError
+    def set(self, event: Any) -> None:
+        if not event.done():
+            event.set_result(None)
 
-    def _wake(self, place: Any) -> None:
-        raise NotImplementedError
+    async def wait(self, event: Any) -> None:
+        await event
 
-    async def _readable(self) -> None:
-        raise NotImplementedError
-
-    def _end_watch(self) -> None:
-        raise NotImplementedError
-
-
-class _Asyncio(_Queue):
-    _watch: Any = None
-
-    def is_over(self) -> bool:
-        return bool(self._runs.is_closed())
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        self._runs.call_soon_threadsafe(call)
-
-    def _place(self) -> Any:
-        return self._runs.create_future()
-
-    async def _turn(self, place: Any) -> None:
-        await place
-
-    def _wake(self, place: Any) -> None:
-        if not place.done():
-            place.set_result(None)
-
-    async def _readable(self) -> None:
-        self._watch = self._runs.create_future()
-        self._runs.add_reader(self._fd, self._end_watch)
+    async def ready(self, fd: int, write: bool, given_up: Any) -> None:
+        add, remove = (
+            (self.runs.add_writer, self.runs.remove_writer)
+            if write
+            else (self.runs.add_reader, self.runs.remove_reader)
+        )
+        add(fd, self.set, given_up)
         try:
-            await self._watch
+            await given_up
         finally:
             if self._pid == os.getpid() and not self.is_over():
-                self._runs.remove_reader(self._fd)
+                remove(fd)
 
-    def _end_watch(self) -> None:
-        if self._watch is not None:
-            self._wake(self._watch)
+    def give_up(self, fd: int, event: Any) -> None:
+        del fd
+        self.set(event)
+
+    async def sleep(self, seconds: float) -> None:
+        await _loaded("asyncio").sleep(seconds)
+
+    async def checkpoint(self) -> None:
+        await _loaded("asyncio").sleep(0)
 
 
-class _Trio(_Queue):
+class _Trio:
+    """A run of trio, known by its token."""
+
+    def __init__(self, token: Any) -> None:
+        self.runs = token
+
     def is_over(self) -> bool:
         return False  # A run that ends cancels what waits in it.
 
-    def _soon(self, call: Callable[[], None]) -> None:
-        self._runs.run_sync_soon(call)
+    def soon(self, call: Callable[[], None]) -> None:
+        self.runs.run_sync_soon(call)
 
-    def _place(self) -> Any:
+    def event(self) -> Any:
         return _loaded("trio").Event()
 
-    async def _turn(self, place: Any) -> None:
-        await place.wait()
+    def set(self, event: Any) -> None:
+        event.set()
 
-    def _wake(self, place: Any) -> None:
-        place.set()
+    async def wait(self, event: Any) -> None:
+        await event.wait()
 
-    async def _readable(self) -> None:
+    async def ready(self, fd: int, write: bool, given_up: Any) -> None:
+        del given_up
         trio = _loaded("trio")
+        wait = trio.lowlevel.wait_writable if write else trio.lowlevel.wait_readable
         try:  # noqa: SIM105 -- contextlib is large
-            await trio.lowlevel.wait_readable(self._fd)
+            await wait(fd)
         except trio.ClosedResourceError:
-            pass  # What _end_watch() does.
+            pass  # What give_up() does.
 
-    def _end_watch(self) -> None:
-        if self._fd >= 0:
-            _loaded("trio").lowlevel.notify_closing(self._fd)
+    def give_up(self, fd: int, event: Any) -> None:
+        del event
+        _loaded("trio").lowlevel.notify_closing(fd)
+
+    async def sleep(self, seconds: float) -> None:
+        await _loaded("trio").sleep(seconds)
+
+    async def checkpoint(self) -> None:
+        await _loaded("trio").lowlevel.checkpoint()
 
 
-async def give_way(now: bool) -> None:
-    """Lets other tasks run where it is time, or where the loop's users expect it of every call."""
-    if now or "trio" in sys.modules:
-        kind, _ = _running()
-        if kind is _Trio:
-            await _loaded("trio").lowlevel.checkpoint()
-        elif now:
-            await _loaded("asyncio").sleep(0)
+class Turns:
+    """Lets other tasks run where much is there already, or where trio's users expect it."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    async def take(self) -> None:
+        self._in_a_row += 1
+        if self._in_a_row > _IN_A_ROW:
+            self._in_a_row = 0
+            await _running().checkpoint()
+        elif "trio" in sys.modules:
+            loop = _running()
+            if isinstance(loop, _Trio):
+                await loop.checkpoint()
+
+    def have_waited(self) -> None:
+        self._in_a_row = 0
+
+
+async def readable(source: _Pollable) -> None:
+    """Until it is, for one that nobody else closes meanwhile."""
+    loop = _running()
+    await loop.ready(source.fileno(), False, loop.event())
+
+
+async def writable(fd: int) -> None:
+    """The same, for room."""
+    loop = _running()
+    await loop.ready(fd, True, loop.event())
 
 
 async def sleep(seconds: float) -> None:
-    kind, _ = _running()
-    await _loaded("trio" if kind is _Trio else "asyncio").sleep(seconds)
+    await _running().sleep(seconds)
 
 
-def _running() -> tuple[type[_Queue], Any]:
-    """What runs the calling coroutine: an event loop of asyncio, or a token of trio."""
+def _running() -> _Asyncio | _Trio:
+    """What runs the calling coroutine."""
     asyncio, trio = _loaded("asyncio"), _loaded("trio")
     loop = asyncio and asyncio._get_running_loop()
     # One of them may be the other's guest, so what counts is whose the task is.
     if loop and asyncio.current_task():
-        return _Asyncio, loop
+        return _Asyncio(loop)
     if trio:
         try:
             trio.lowlevel.current_task()
-            return _Trio, trio.lowlevel.current_trio_token()
+            return _Trio(trio.lowlevel.current_trio_token())
         except RuntimeError:
             pass
     if loop:
-        return _Asyncio, loop
+        return _Asyncio(loop)
     raise RuntimeError("neither asyncio nor trio runs here")
 
 

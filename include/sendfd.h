@@ -11,6 +11,7 @@
  * NULL waits for ever, {0, 0} does not wait. "Real-time" means SIGRTMIN to SIGRTMAX.
  *
  * Safe in threads and after fork, as said with each function; not safe in signal handlers.
+ * A thread that has a table of descriptors of its own (CLONE_FILES unshared) gets -EOPNOTSUPP.
  * Linux 5.3 or newer; 6.9 or newer for addresses that are right in every pid namespace.
  * With a strict -std=c99, define _POSIX_C_SOURCE as 199309L or more before the first include.
  *

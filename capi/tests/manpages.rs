@@ -14,10 +14,20 @@ const SENDING: &[&str] = &[
     "EMFILE",
     "ENFILE",
     "ENOMEM",
+    "EOPNOTSUPP",
 ];
 const RECEIVING: &[&str] = &[
-    "EINVAL", "EMSGSIZE", "EAGAIN", "EMFILE", "ENFILE", "EACCES", "EPERM", "EPROTO", "EBADF",
+    "EINVAL",
+    "EMSGSIZE",
+    "EAGAIN",
+    "EMFILE",
+    "ENFILE",
+    "EACCES",
+    "EPERM",
+    "EPROTO",
+    "EBADF",
     "ENOMEM",
+    "EOPNOTSUPP",
 ];
 
 const THROUGH_AN_OUTBOX: &[&str] = &[
@@ -31,6 +41,7 @@ const THROUGH_AN_OUTBOX: &[&str] = &[
     "EPERM",
     "ENOMEM",
     "ENOBUFS",
+    "EOPNOTSUPP",
 ];
 
 /// Errors that a function's page must have, by the table of the design.
@@ -39,7 +50,9 @@ fn errors_of(function: &str) -> Vec<&'static str> {
     match function {
         "sendfd" | "sendfd_pidfd" => of(&[SENDING]),
         "sendfds" => of(&[SENDING, &["EMSGSIZE", "ETIMEDOUT"]]),
-        "sendfd_inbox_open" => of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM"]]),
+        "sendfd_inbox_open" => {
+            of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM", "EOPNOTSUPP"]])
+        }
         "sendfd_discard" => of(&[&["EAGAIN", "EINVAL", "EPERM", "EBADF"]]),
         "sendfd_inbox_fileno" | "sendfd_outbox_fileno" | "sendfd_inbox_shutdown" => {
             of(&[&["EINVAL", "EPERM"]])

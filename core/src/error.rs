@@ -171,6 +171,7 @@ impl Error {
                 "not allowed to receive one of the parcel's descriptors; it is kept"
             }
             (libc::EMFILE | libc::ENFILE, _) => "no descriptor left",
+            (libc::EOPNOTSUPP, _) => "the calling thread has a descriptor table of its own",
             (libc::EADDRINUSE, _) => "there is an inbox for this signal number already",
             (libc::EINTR, _) => "a signal handler ran",
             (libc::EPROTO, _) => "a peer speaks another protocol version",

@@ -35,8 +35,8 @@ fn main() {
         exchange(text, "//!", "//");
         exchange(
             text,
-            "use super::{Errno, Result, epoll, fd, fork, gate, memory};",
-            "use crate::kernel::{self as libc, epoll, fd, memory};\nuse crate::{Errno, Result, fork, gate, sync};",
+            "use super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};",
+            "use crate::kernel::{self as libc, epoll, fd, memory, thread_table};\nuse crate::{Errno, Result, fork, gate, sync};",
         );
         exchange(
             text,
@@ -73,8 +73,8 @@ fn main() {
         exchange(text, "use super::futex::", "use crate::kernel::futex::");
         exchange(
             text,
-            "use super::{gate, ids, memory, table};",
-            "use crate::kernel::{self as libc, ids, memory};\nuse crate::{gate, sync, table};",
+            "use super::{gate, ids, memory, table, thread_table};",
+            "use crate::kernel::{self as libc, ids, memory, thread_table};\nuse crate::{gate, sync, table};",
         );
         exchange(text, "use std::sync::atomic::", "use sync::atomic::");
         // The models load no library.

@@ -14,7 +14,7 @@ use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
-use crate::sys::{self, Errno, fork, ids, signal};
+use crate::sys::{self, Errno, fork, ids, signal, thread_table};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -38,6 +38,7 @@ pub(super) struct Inner {
 impl Inner {
     pub(super) fn open(signal: Signal, options: Options) -> sys::Result<Arc<Inner>> {
         let generation = fork::generation();
+        thread_table::check()?;
         if !options.signals {
             return Inner::listen(signal, options.thread, generation, None).map(Arc::new);
         }
@@ -87,6 +88,7 @@ impl Inner {
 
     fn check(&self) -> sys::Result<()> {
         self.check_generation()?;
+        thread_table::check()?;
         if self.owner.is_some_and(|owner| owner != Owner::this_thread()) {
             return Err(Errno(libc::EPERM));
         }

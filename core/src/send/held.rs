@@ -8,7 +8,7 @@ use crate::error::To;
 use crate::outgoing::Message;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
-use crate::sys::{Errno, Result, fork};
+use crate::sys::{Errno, Result, fork, thread_table};
 use std::os::fd::{AsFd, BorrowedFd};
 
 /// A task that has no inbox yet is looked at again after so many milliseconds at most.
@@ -62,7 +62,7 @@ impl HeldLink {
     /// EPERM: it was opened before a fork.
     pub(crate) fn check(&self) -> Result<()> {
         let inherited = self.generation != fork::generation();
-        if inherited { Err(Errno(libc::EPERM)) } else { Ok(()) }
+        if inherited { Err(Errno(libc::EPERM)) } else { thread_table::check() }
     }
 
     /// Queues a message, and waits for room until the deadline.

@@ -9,7 +9,7 @@ use crate::error::{self, Call, Result, To};
 use crate::outgoing::Outgoing;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
-use crate::sys::{self, Errno, fd, pidfd};
+use crate::sys::{self, Errno, fd, pidfd, thread_table};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
@@ -74,6 +74,7 @@ impl Outgoing<'_> {
         let _uncancelled = Uncancelled::begin();
         let message = self.message()?;
         let deadline = Deadline::after(self.timeout);
+        thread_table::check()?;
         let cache = Cache::of_this_process();
         let key = key_of(target, signal)?;
         let mut lost_one = false;
@@ -148,7 +149,8 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd
     let call = Call::Room { to: target.into(), signo: signal.number() };
     let any = Outgoing::from_raw(&[]);
     let _uncancelled = Uncancelled::begin();
-    key_of(target, signal)
+    thread_table::check()
+        .and_then(|()| key_of(target, signal))
         .and_then(|key| any.link(Cache::of_this_process(), key, target, signal, Deadline::Now))
         .and_then(|link| fd::duplicate(link.as_fd()))
         .map_err(error::of(call))

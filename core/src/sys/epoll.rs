@@ -84,19 +84,13 @@ fn event(fd: RawFd, events: c_int) -> libc::epoll_event {
     libc::epoll_event { events: events as u32, u64: fd as u64 }
 }
 
-/// Stops watching `fd`; nothing to do if it was not watched.
+/// Stops watching `fd`. `false`: it was not watched, or its number means something else by now.
 ///
 /// KERNEL: closing is not enough where a forked child still holds the same socket.
-pub(crate) fn remove(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) {
+pub(crate) fn remove(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> bool {
+    let (set, member) = (epoll.as_raw_fd(), fd.as_raw_fd());
     // SAFETY: DEL takes no event; both descriptors are borrowed.
-    unsafe {
-        libc::epoll_ctl(
-            epoll.as_raw_fd(),
-            libc::EPOLL_CTL_DEL,
-            fd.as_raw_fd(),
-            std::ptr::null_mut(),
-        )
-    };
+    unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_DEL, member, std::ptr::null_mut()) == 0 }
 }
 
 /// Waits at most `timeout_ms` (-1: for ever, 0: not at all) and reports what is ready.

@@ -11,7 +11,7 @@
 //! threaded process.
 
 use super::futex::{self, Patience};
-use super::{gate, ids, memory, table};
+use super::{gate, ids, memory, table, thread_table};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// How many times this process's line has forked since the library was loaded.
@@ -97,6 +97,7 @@ fn settle(page: &AtomicU32) {
 /// Closes everything that was inherited and begins a new generation.
 fn begin_anew() {
     table::close_inherited();
+    thread_table::begin_anew();
     GENERATION.fetch_add(1, Ordering::Relaxed);
     gate::begin_anew();
 }

@@ -21,6 +21,7 @@ pub(crate) mod signal;
 pub(crate) mod socket;
 mod table;
 pub(crate) mod thread_end;
+pub(crate) mod thread_table;
 pub(crate) mod unread;
 
 use std::ffi::c_int;

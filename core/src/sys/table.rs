@@ -5,7 +5,7 @@
 //! mark by which it can be told from whatever else may stand under its number: the library uses a number
 //! only while the serial in the table is the right one, and closes it only if the mark is, too.
 
-use super::{Errno, Result, epoll, fd, fork, gate, memory};
+use super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -105,6 +105,7 @@ impl Entry {
 /// `make` must not wait: a fork in another thread waits for it.
 pub(super) fn enlist(make: impl FnOnce() -> Result<(OwnedFd, Mark)>) -> Result<(OwnedFd, u32)> {
     fork::prepare();
+    thread_table::check()?;
     let pass = gate::pass();
     let (fd, mark) = make()?;
     match register(fd.as_raw_fd(), mark) {
@@ -122,6 +123,7 @@ pub(super) fn enlist_pair(
     make: impl FnOnce() -> Result<((OwnedFd, Mark), (OwnedFd, Mark))>,
 ) -> Result<((OwnedFd, u32), (OwnedFd, u32))> {
     fork::prepare();
+    thread_table::check()?;
     let _pass = gate::pass();
     let ((one, mark), (other, other_mark)) = make()?;
     let serial = register(one.as_raw_fd(), mark)?;
@@ -202,7 +204,9 @@ pub(super) enum Look {
 pub(super) fn discharge(fd: OwnedFd, serial: u32, look: Look) {
     fork::generation();
     let number = fd.as_raw_fd();
-    let Some(entry) = find(number).filter(|entry| entry.holds(serial)) else {
+    let entry = find(number).filter(|entry| entry.holds(serial));
+    // Only the table of the process has it under this number.
+    let Some(entry) = entry.filter(|_| thread_table::check().is_ok()) else {
         return std::mem::forget(fd);
     };
     let ours = match entry.mark() {

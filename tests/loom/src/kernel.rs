@@ -106,6 +106,15 @@ pub(crate) mod ids {
     }
 }
 
+pub(crate) mod thread_table {
+    /// All threads have the one of the process.
+    pub(crate) fn check() -> super::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn begin_anew() {}
+}
+
 pub(crate) mod futex {
     use crate::sync::{atomic::AtomicU32, yield_now};
 

@@ -110,12 +110,11 @@ impl Queue {
     }
 
     pub(super) fn close_link(&mut self, key: Key) {
-        let link = self.links.remove(key);
-        if let Some(Link { socket, .. }) = link.filter(|link| link.socket.is_intact()) {
+        let Some(Link { socket, .. }) = self.links.remove(key) else { return };
+        if epoll::remove(self.epoll.as_fd(), socket.as_fd()) || socket.is_intact() {
             if self.notifier.is_some() {
                 socket::disarm(socket.as_fd());
             }
-            epoll::remove(self.epoll.as_fd(), socket.as_fd());
             self.unread.put_intact(socket);
         }
     }

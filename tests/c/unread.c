@@ -452,3 +452,55 @@ static void with_a_clone(bool accepted)
 
 TEST(a_clone_that_holds_the_sockets_keeps_no_link_open) { with_a_clone(true); }
 TEST(a_clone_that_holds_the_sockets_keeps_no_connection_waiting) { with_a_clone(false); }
+
+/* --- answers --------------------------------------------------------------------------------------- */
+static int asker_waits[2], go_on[2];
+
+/* Holds the asker up while it is waiting for the answer. */
+static void hold(int signo)
+{
+	(void)signo;
+	char byte = 0;
+	if (write(asker_waits[1], &byte, 1) != 1 || read(go_on[0], &byte, 1) != 1)
+		_exit(1);
+}
+
+static void answers_with_one_that_lingers(void *arg)
+{
+	(void)arg;
+	char byte;
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	int fd = lingering_socket();
+	parent_tell(0);
+	sendfd_info info;
+	CHECK_EQ(sendfd_recvs(inbox, NULL, 0, NULL, 0, &info, NULL), 0);
+	CHECK(kill(getppid(), SIGUSR1) == 0 && read(asker_waits[0], &byte, 1) == 1);
+	CHECK_OK(sendfd_reply(info.reply, &fd, 1, NULL, 0));
+	close(fd); /* now the answer has the last reference */
+	close(info.reply);
+	CHECK(write(go_on[1], &byte, 1) == 1);
+	sendfd_inbox_close(inbox);
+	parent_hear();
+	_exit(0);
+}
+
+TEST(an_unwanted_answer_stalls_nobody)
+{
+	struct sigaction action = {.sa_handler = hold};
+	CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+	CHECK(pipe2(asker_waits, O_CLOEXEC) == 0 && pipe2(go_on, O_CLOEXEC) == 0);
+	struct child child = fork_child(answers_with_one_that_lingers, NULL);
+	child_hear(&child);
+	sendfd_outbox *outbox;
+	CHECK_OK(sendfd_outbox_open(child.pid, S, NULL, &outbox));
+	sendfd_info info;
+	struct timespec limit = in_ms(10000);
+	CHECK_AT_ONCE(CHECK_ERR(sendfd_outbox_request(outbox, NULL, 0, NULL, 0, NULL, 0, NULL, 0, &info, &limit), EMSGSIZE));
+	CHECK_EQ(info.nfds, 1);
+	CHECK_AT_ONCE(sendfd_outbox_close(outbox));
+	end(&child);
+	for (int i = 0; i < 2; i++) {
+		close(asker_waits[i]);
+		close(go_on[i]);
+	}
+}

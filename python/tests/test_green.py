@@ -56,7 +56,7 @@ counting = spawn(count_turns)
 
 TIMEOUT = """
 try:
-    inbox.recv(timeout=0.2)
+    inbox.recv(timeout=0.5)
 except TimeoutError as error:
     print(error.errno == errno.ETIMEDOUT, turns > 10)
 """
@@ -102,7 +102,7 @@ try:
 except BlockingIOError:
     pass
 try:
-    sendfd.send(me, 0, timeout=0.1)
+    sendfd.send(me, 0, timeout=0.5)
 except TimeoutError:
     print("full", turns > 10)
 waiting = spawn(sendfd.send, me, 0, data=b"last", timeout=None)
@@ -134,12 +134,62 @@ os.read(reading, 1)
 print(got)
 """
 
+TAKEN = """
+outbox = sendfd.Outbox(me)
+outbox.send(0)
+outbox.send(0)
+waiting = [spawn(outbox.wait_taken) for _ in range(3)]
+sleep(0.01)
+take()
+try:
+    outbox.wait_taken(timeout=0.5)
+except TimeoutError:
+    print("not yet", turns > 10)
+take()
+print([wait(greenlet) for greenlet in waiting])
+outbox.close()
+"""
+
+ASKED = """
+def answer():
+    for _ in range(20):
+        with inbox.recv() as parcel:
+            sleep(0.001)
+            parcel.reply(0, data=parcel.data)
+
+def ask(number):
+    with sendfd.request(me, 0, data=b"%d" % number) as parcel:
+        return len(parcel), int(parcel.data)
+
+answering = spawn(answer)
+asking = [spawn(ask, number) for number in range(20)]
+print([wait(greenlet) for greenlet in asking] == [(1, number) for number in range(20)])
+"""
+
+OPENED_LATE = """
+def open_it():
+    outbox = sendfd.Outbox(me, signal=51, timeout=None)
+    outbox.close()
+    return "opened"
+
+waiting = spawn(open_it)
+sleep(0.001)
+began = turns
+while turns < began + 10:
+    sleep(0.001)
+other = sendfd.Inbox(51)
+print(wait(waiting))
+"""
+
 CASES = [
     (TIMEOUT, ["True True"]),
     (LATER, ["b'later' True"]),
     (MANY, ["True"]),
     (CLOSED, ["True"]),
     (FULL, ["full True", "b'last'"]),
+    (TAKEN, ["not yet True", "[None, None, None]"]),
+    (ASKED, ["True"]),
+    (OPENED_LATE, ["opened"]),
     (OTHER_THREAD, ["[b'to a thread']"]),
 ]
 

@@ -3,9 +3,11 @@
     python successor.py [PORT]      serves, on a free port if none is given
     python successor.py --of PID    takes over from the one with that pid, which then ends
 
-Clients notice nothing. The successor sends a descriptor to its predecessor's inbox, to say that it
-is there. The predecessor answers with the listening socket, stops accepting, and ends when it has
-answered what it had accepted. What waits in the socket's queue is accepted by the successor.
+Clients notice nothing. The successor asks its predecessor for the listening socket. The predecessor
+answers with it, and goes on serving until its successor does, which it learns from a second parcel
+that the successor takes then. If the successor dies before, all is as it was. Then it stops
+accepting, and ends when it has answered what it had accepted. What waits in the socket's queue is
+accepted by the successor.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import sendfd
 from http_line import answer
 
 TAKE_OVER = b"take over"
-LISTENER = b"listener"
+HANDED_OVER = b"handed over"
 
 
 class Server:
@@ -40,27 +42,26 @@ class Server:
         self.running.add(task)
         task.add_done_callback(self.running.discard)
 
-    async def hand_over(self, pid: int) -> None:
-        sendfd.send(pid, self.listener, data=LISTENER)
+    async def hand_over(self, request: sendfd.Parcel) -> None:
+        with sendfd.Outbox(request.pid) as outbox:
+            request.reply(self.listener)
+            outbox.send(data=HANDED_OVER)
+            await asyncio.wait_for(outbox.await_taken(), timeout=10)
         asyncio.get_running_loop().remove_reader(self.listener)
         self.listener.close()
         while self.running:
             await asyncio.wait(self.running)
 
 
-def listener_from(predecessor: int, inbox: sendfd.Inbox) -> socket.socket:
-    with open(os.devnull) as nothing:  # A parcel has at least one descriptor.
-        sendfd.send(predecessor, nothing, data=TAKE_OVER)
-    while True:
-        with inbox.recv(timeout=10) as parcel:
-            if parcel.pid == predecessor and parcel.data == LISTENER:
-                return parcel.socket()
+def listener_of(predecessor: int) -> socket.socket:
+    with sendfd.request(predecessor, data=TAKE_OVER, timeout=10) as answer:
+        return answer.socket()
 
 
 async def main(arguments: list[str]) -> None:
     with sendfd.Inbox() as inbox:
         if arguments[:1] == ["--of"]:
-            listener = listener_from(int(arguments[1]), inbox)
+            listener = listener_of(int(arguments[1]))
         else:
             port = int(arguments[0]) if arguments else 0
             listener = socket.create_server(("127.0.0.1", port), backlog=1024)
@@ -69,11 +70,11 @@ async def main(arguments: list[str]) -> None:
         print(f"process {os.getpid()} serves port {listener.getsockname()[1]}", flush=True)
         async for parcel in inbox:
             with parcel:
-                if parcel.data != TAKE_OVER or parcel.uid != os.getuid():
+                if parcel.data != TAKE_OVER or not parcel.wants_reply or parcel.uid != os.getuid():
                     continue
                 try:
-                    await server.hand_over(parcel.pid)
-                except OSError as error:
+                    await server.hand_over(parcel)
+                except (OSError, asyncio.TimeoutError) as error:
                     print(f"process {parcel.pid} does not take over: {error}", file=sys.stderr)
                 else:
                     return

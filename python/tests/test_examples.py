@@ -21,6 +21,8 @@ from conftest import file
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from conftest import Child
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "python"
 
@@ -140,6 +142,46 @@ def test_a_successor_takes_over_under_load(start: Start) -> None:
     assert failures == []
     served = {pid for mine in answers for pid in mine}
     assert served == {server.pid for server in servers}
+
+
+DIES_WITH_IT = """
+import sendfd, sys
+with sendfd.Inbox(), sendfd.request(int(sys.argv[1]), data=b"take over") as answer:
+    print("has", len(answer), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_successor_that_dies_leaves_its_predecessor_serving(
+    start: Start, child: Callable[..., Child]
+) -> None:
+    server = start("successor.py")
+    port = int(line(server).split()[-1])
+    successor = child(DIES_WITH_IT, server.pid)
+    assert successor.said() == "has 1"
+    assert get(port) == f"served by process {server.pid}"
+    successor.kill()
+    assert get(port) == f"served by process {server.pid}"
+    # What asks for no answer, or for something else, does it no harm.
+    sendfd.send(server.pid, data=b"take over")
+    with pytest.raises(ConnectionResetError):
+        sendfd.request(server.pid, data=b"something else", timeout=20)
+    assert get(port) == f"served by process {server.pid}"
+    heir = start("successor.py", "--of", server.pid)
+    assert line(heir) == f"process {heir.pid} serves port {port}"
+    assert server.wait() == 0
+    assert get(port) == f"served by process {heir.pid}"
+
+
+def test_descriptors_are_shared_by_label(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("what is shared")
+    keeper = start("share.py", "keep", f"notes={tmp_path / 'notes'}")
+    assert line(keeper) == f"process {keeper.pid} keeps notes"
+    (tmp_path / "notes").unlink()
+    fetched = start("share.py", "fetch", keeper.pid, "notes")
+    assert file(fetched.stdout).read() == "what is shared"
+    assert fetched.wait() == 0
+    assert start("share.py", "fetch", keeper.pid, "letters").wait() == 1
 
 
 def wait_for_answers(answers: list[list[int]], pid: int) -> None:

@@ -63,6 +63,8 @@ export interface SendfdError extends Error {
   errno: number;
   /** The call that failed, as C names it. */
   syscall: string;
+  /** Of a parcel that could not be taken, and is kept: no other of its inbox has it. */
+  id?: number;
 }
 
 /**
@@ -300,10 +302,12 @@ export interface InboxOptions {
  * taken from the kernel before somebody wants it. An open inbox keeps the process alive, unless
  * unref() was called.
  *
- * 'error' is emitted for what prevents receiving: EMFILE (no room for the descriptors: the parcel is
- * kept) and EPROTO (a peer of another version, which has been shut out). After EMFILE nothing is taken
- * until a parcel of this inbox is closed, or a socket, server or stream that came from one, a listener
- * is added, the next iteration begins, or resume() is called.
+ * 'error' is emitted, or an iterator rejects, for what cannot be taken: EMFILE, ENFILE no room for the
+ * descriptors of a parcel; EACCES a security module refuses one of them. The parcel is kept, and holds up
+ * nobody but its sender: `discard(error)` throws it away. It is told once, and tried again when a parcel of this
+ * inbox is closed, or a socket, server or stream that came from one, at resume(), and ten times a second;
+ * so long others' parcels may come that much later. EPROTO: a peer of another version, which has been
+ * shut out.
  *
  * Each worker can have its own, for signal numbers of their own or with `thread`.
  *
@@ -333,8 +337,13 @@ export class Inbox extends EventEmitter implements AsyncIterable<Parcel> {
   close(): void;
   ref(): this;
   unref(): this;
-  /** Goes on after an error. */
+  /** Tries again at once what could not be taken, and tells of it again. */
   resume(): this;
+  /**
+   * Throws away the parcel that an error of this inbox told of; its descriptors are released unseen, and what
+   * its sender sent after it comes. False: it has been taken or discarded meanwhile.
+   */
+  discard(error: SendfdError): boolean;
   [Symbol.asyncIterator](): AsyncIterableIterator<Parcel>;
   [Symbol.dispose](): void;
   [Symbol.asyncDispose](): Promise<void>;

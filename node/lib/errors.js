@@ -1,11 +1,14 @@
 const { inspect } = require('node:util');
 
 /** An error that looks like those of Node's own calls. */
-function fromFailure({ errno, code, syscall, message }) {
+function fromFailure({ errno, code, syscall, message, id }) {
   const hint =
     code === 'ECONNREFUSED' ? '; it may not have opened it yet: Outbox.open() waits for that' : '';
   const error = new Error(message + hint);
-  return Object.assign(error, { errno, code, syscall });
+  Object.assign(error, { errno, code, syscall });
+  // Of a parcel that is kept.
+  if (id !== undefined) error.id = id;
+  return error;
 }
 
 /** The same as Node throws for an argument of a wrong type. */

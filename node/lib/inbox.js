@@ -4,13 +4,16 @@ const fs = require('node:fs');
 const { inspect } = require('node:util');
 const native = require('./addon.js');
 const { abortSignal, integer, options } = require('./arguments.js');
-const { aborted, fromFailure, nameOf } = require('./errors.js');
+const { aborted, coded, fromFailure, nameOf } = require('./errors.js');
 const { received, serve } = require('./parcel.js');
 const { checkServer } = require('./server.js');
-const { setImmediate } = require('./time.js');
+const { clearTimeout, setImmediate, setTimeout } = require('./time.js');
 
 /** Parcels that are handed out before the event loop goes on with other things. */
 const AT_ONCE = 64;
+
+/** Where nothing but what cannot be taken is left: how soon it is looked anew. */
+const REST_MS = 100;
 
 const OPTIONS = ['signo', 'thread', 'signal', 'captureRejections'];
 
@@ -22,9 +25,11 @@ class Inbox extends EventEmitter {
   #tid;
   /** Promises of iterators that wait for a parcel. */
   #waiting = [];
-  /** After an error nothing is taken until somebody does something about it. */
-  #paused = false;
-  #roomAgain = () => this.#paused && this.resume();
+  /** Errors that have been told, by the parcel that is kept, or by their code. */
+  #told = new Set();
+  /** Set while nothing is left but what cannot be taken: it is looked anew from time to time. */
+  #rest;
+  #roomAgain = () => this.#told.size > 0 && this.#wanted && this.#goOn();
   /** It is wanted before it counts as a listener, which does no harm: nothing is taken before the next turn. */
   #listenerAdded = (event) => event === 'parcel' && this.#goOn();
   #stopListeningToSignal;
@@ -85,15 +90,29 @@ class Inbox extends EventEmitter {
     return this;
   }
 
-  /** Goes on after an error. */
+  /** Tries again at once what could not be taken. */
   resume() {
-    this.#paused = false;
-    if (this.#wanted) this.#native?.want(true);
+    this.#told.clear();
+    if (this.#wanted) this.#goOn();
     return this;
   }
 
+  discard(error) {
+    const id = error?.id;
+    if (typeof id !== 'number') {
+      const text = 'The "error" argument must be one that tells of a parcel that is kept';
+      throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', text);
+    }
+    const failure = this.#native?.discard(id);
+    if (failure && failure.code !== 'EAGAIN') throw fromFailure(failure);
+    this.#told.delete(id);
+    if (this.#wanted) this.#goOn();
+    return !this.closed && !failure;
+  }
+
   #goOn() {
-    this.#paused = false;
+    clearTimeout(this.#rest);
+    this.#rest = undefined;
     this.#native?.want(true);
   }
 
@@ -114,6 +133,7 @@ class Inbox extends EventEmitter {
     if (this.closed) return;
     this.#native.close();
     this.#native = undefined;
+    clearTimeout(this.#rest);
     this.#stopListeningToSignal?.();
     this.#endWaiting(() => true);
     setImmediate(() => this.emit('close'));
@@ -151,22 +171,39 @@ class Inbox extends EventEmitter {
   }
 
   get #wanted() {
-    return !this.#paused && (this.#waiting.length > 0 || this.listenerCount('parcel') > 0);
+    return this.#waiting.length > 0 || this.listenerCount('parcel') > 0;
   }
 
   /** Nothing is taken that nobody wants, and one parcel is out of hands before the next is taken. */
   #readable() {
     // Only now: who takes one after the other would have it switched off and on for each.
     if (!this.#wanted) this.#native?.want(false);
+    let isNews = false;
     for (let taken = 0; taken < AT_ONCE && this.#native && this.#wanted; taken++) {
       const found = this.#native.recv();
       if (found === null) break;
       if (found instanceof native.NativeParcel) {
         this.#deliver(received(found, this.#roomAgain));
+      } else if (this.#told.has(found.id ?? found.code)) {
+        // What can be taken comes first: there is nothing else now.
+        return this.#lookLater();
+      } else if (found.id === undefined && found.code !== 'EPROTO' && !isNews) {
+        // A connection could not be accepted, at the last attempt: it is told if that goes on.
+        isNews = true;
       } else {
         this.#fail(fromFailure(found));
       }
     }
+  }
+
+  /** The descriptor of the inbox goes on to poll readable for what cannot be taken. */
+  #lookLater() {
+    this.#native.want(false);
+    this.#rest = setTimeout(() => {
+      this.#goOn();
+      this.#readable();
+    }, REST_MS);
+    this.#rest.unref();
   }
 
   #deliver(parcel) {
@@ -186,8 +223,8 @@ class Inbox extends EventEmitter {
   }
 
   #fail(error) {
-    // A peer of another version has been shut out already; what else it is will not pass by itself.
-    this.#paused = error.code !== 'EPROTO';
+    // A peer of another version has been shut out already; what else it is will come again.
+    if (error.code !== 'EPROTO') this.#told.add(error.id ?? error.code);
     const first = this.#waiting.shift();
     if (first) {
       first.reject(error);

@@ -52,6 +52,13 @@ impl NativeInbox {
         }
     }
 
+    /// Throws a parcel away that is kept; the failure, if it could not.
+    #[napi(catch_unwind)]
+    pub fn discard(&self, id: i64) -> Option<Failure> {
+        let mailbox = &self.open.as_ref()?.mailbox;
+        mailbox.discard(u64::try_from(id).ok()?).err().map(Failure::from)
+    }
+
     #[napi(catch_unwind)]
     pub fn want(&self, mail: bool) -> Result<()> {
         let interest = if mail { Interest::Readable } else { Interest::Nothing };

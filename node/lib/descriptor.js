@@ -54,7 +54,10 @@ function refuseTls(value, name) {
 function notOpen(value, name) {
   const kind = nameOf(value);
   const what = kind && ` (${kind})`;
-  const message = `EBADF: ${name}${what} is not open: it has no descriptor yet, or none any more`;
+  const why = process.versions.deno
+    ? 'has no descriptor that Deno would tell: files can be sent there, by number'
+    : 'is not open: it has no descriptor yet, or none any more';
+  const message = `EBADF: ${name}${what} ${why}`;
   return fromFailure({ errno: -9, code: 'EBADF', syscall: 'sendfds', message });
 }
 

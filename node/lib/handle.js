@@ -18,6 +18,11 @@ function sourceFrom(fd) {
   return { handle };
 }
 
+/** Where a socket has no handle, it begins with its descriptor now. */
+function beginOn(socket, { fd }) {
+  if (fd !== undefined && !socket._handle) socket.connect({ fd });
+}
+
 /** Has a server listen on it; also in a worker of node:cluster, where `listen({ fd })` asks the primary. */
 function listenOn(server, { handle, fd }, backlog) {
   if (!handle) return server.listen({ fd, backlog });
@@ -32,4 +37,4 @@ function refused(syscall, errno) {
   return fromFailure({ errno, code, syscall, message: `${syscall} ${code}` });
 }
 
-module.exports = { listenOn, sourceFrom };
+module.exports = { beginOn, listenOn, sourceFrom };

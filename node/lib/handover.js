@@ -40,6 +40,10 @@ async function handOver(server, to, given) {
 function listenerOf(server) {
   const { _handle: handle } = server;
   if (!handle) throw coded(Error, 'ERR_SERVER_NOT_RUNNING', 'This server does not listen');
+  if (process.versions.deno) {
+    const text = 'Deno does not tell the descriptor of a server';
+    throw coded(Error, 'ERR_METHOD_NOT_IMPLEMENTED', text);
+  }
   if (typeof handle.fd !== 'number' || handle.fd < 0) {
     const text = 'This server listens through the primary of node:cluster, which has the listener';
     throw coded(Error, 'ERR_INVALID_STATE', text);
@@ -56,11 +60,17 @@ function stopListening(server) {
   const isPath = typeof path === 'string' && !path.startsWith('\0');
   const close = () => net.Server.prototype.close.call(server);
   // Closing it would remove the path, where the other process listens now.
-  if (!isPath || native.keepPath(server._handle.fd)) return close();
+  if (!isPath || keepsPath(server._handle.fd)) return close();
   const kept = `${path}.${process.pid}`;
   fs.linkSync(path, kept);
   close();
   fs.renameSync(kept, path);
+}
+
+/** Only Node's own handles can be told to leave the path. */
+function keepsPath(fd) {
+  const { bun, deno } = process.versions;
+  return !bun && !deno && native.keepPath(fd);
 }
 
 /** Tells clients with their next answer that the connection ends with it. */

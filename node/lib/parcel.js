@@ -5,7 +5,7 @@ const { inspect } = require('node:util');
 const { options } = require('./arguments.js');
 const { handleOf } = require('./descriptor.js');
 const { coded, fromFailure, nameOf } = require('./errors.js');
-const { listenOn, sourceFrom } = require('./handle.js');
+const { beginOn, listenOn, sourceFrom } = require('./handle.js');
 const { CONTENT, Outgoing } = require('./outgoing.js');
 const { attach, checkIdle, checkServer, socketOptions } = require('./server.js');
 const { NONE, split } = require('./unread.js');
@@ -101,6 +101,7 @@ class Parcel {
     return this.#hand((source) => {
       const socket = new net.Socket({ readable: true, writable: true, ...given, ...source });
       if (unread.length > 0) socket.unshift(unread);
+      beginOn(socket, source);
       this.#unread = NONE;
       return socket;
     });
@@ -131,6 +132,7 @@ class Parcel {
   datagram(given) {
     const fd = this.#first();
     const family = this.#native.family;
+    if (process.versions.bun) throw unavailable('Bun makes no UDP socket of a descriptor');
     // Node takes { fd: 0 } for no descriptor, and would bind a port.
     if (!family || fd === 0) throw wrongKind(fd, 'no UDP socket');
     const socket = dgram.createSocket({ type: `udp${family}`, ...given });
@@ -160,6 +162,9 @@ class Parcel {
   }
 
   #first() {
+    if (process.versions.deno) {
+      throw unavailable('Deno makes nothing of a descriptor that it has not opened: use take()');
+    }
     const [fd] = this.#native.fds;
     if (fd === undefined) {
       throw coded(Error, 'ERR_INVALID_STATE', 'This parcel holds no descriptor any more');
@@ -218,6 +223,10 @@ class Parcel {
       else parcel.connect(server);
     }
   }
+}
+
+function unavailable(message) {
+  return coded(Error, 'ERR_METHOD_NOT_IMPLEMENTED', message);
 }
 
 function wrongKind(fd, what) {

@@ -6,7 +6,8 @@ const tracking = new WeakSet();
 
 function checkServer(server) {
   if (!(server instanceof net.Server)) {
-    throw wrongType('server', 'a server of net, http, https, http2 or tls', server);
+    const kinds = process.versions.bun ? 'net (of this runtime)' : 'net, http, https, http2 or tls';
+    throw wrongType('server', `a server of ${kinds}`, server);
   }
 }
 

@@ -69,7 +69,7 @@ async function ask2(authority, options) {
 }
 
 const answer = (/** @type {any} */ _, /** @type {any} */ response) => response.end('answered');
-const insecure = { rejectUnauthorized: false };
+const insecure = { rejectUnauthorized: false, servername: 'localhost' };
 
 /** A server of each kind, and a client for it. */
 const KINDS = /** @type {const} */ ({

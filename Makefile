@@ -109,6 +109,11 @@ test-soak: all  ## the account for 20 seconds
 
 include tests/checkers.mk
 
+MUTANTS ?=
+.PHONY: mutants
+mutants:  ## breaks the core in one place after the other, and asks the C tests; MUTANTS="-f FILES --iterate ..."
+	tests/mutants/run $(MUTANTS)
+
 .PHONY: demo
 demo: all  ## a real client is answered by workers in several languages
 	examples/demo/run

@@ -391,3 +391,41 @@ TEST(more_descriptors_than_the_kernel_passes_today)
 		}
 	close(sent);
 }
+
+/* --- what it costs -------------------------------------------------------------------------------------- */
+static long resident_kib(void)
+{
+	long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "re");
+	CHECK(file && fscanf(file, "%*d %ld", &pages) == 1);
+	fclose(file);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Signals that speak of its connection are noted for later, but no more of them than there are parcels. */
+TEST(made_up_signals_about_a_kept_parcel_take_no_memory)
+{
+	char name[64];
+	int two[2] = {2, 2};
+	sigset_t set = set_of(S, SIGIO, 0);
+	siginfo_t si;
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	inbox_name(getpid(), S, name, sizeof name);
+	int link = CHECK_OK(raw_connect(name));
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN); /* it is accepted, and signals from now on */
+	while (pending(S))
+		CHECK(sigtimedwait(&set, &si, &NOW) > 0);
+	CHECK_OK(raw_send(link, &WIRE(2, 0), sizeof(struct wire), two, 2));
+	CHECK(sigtimedwait(&set, &si, &NOW) > 0 && si.si_code == POLL_IN);
+	CHECK_ERR(sendfd_claim(inbox, &si, NULL), EMSGSIZE);
+	long before = resident_kib();
+	for (int i = 0; i < 500000; i++)
+		CHECK_ERR(sendfd_claim(inbox, &si, NULL), EAGAIN);
+	CHECK(resident_kib() - before < 512, "%ld KiB", resident_kib() - before);
+	int fds[2];
+	CHECK_EQ(sendfd_recvs(inbox, fds, 2, NULL, 0, NULL, &NOW), 2);
+	close(fds[0]);
+	close(fds[1]);
+	close(link);
+	sendfd_inbox_close(inbox);
+}

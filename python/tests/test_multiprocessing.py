@@ -269,6 +269,21 @@ def test_what_else_comes_along_is_closed(pair: tuple[Connection, Connection]) ->
     os.close(reading)
 
 
+def test_what_else_is_in_the_parcel_is_closed(
+    installed: None, pair: tuple[Connection, Connection]
+) -> None:
+    here, there = pair
+    wanted, (reading, writing) = pipe_with(b"wanted"), os.pipe()
+    token = os.urandom(16)
+    sendfd.send(ME, wanted, writing, writing, data=token, signal=49)
+    os.write(here.fileno(), b"\xfd" + token)
+    os.close(wanted)
+    os.close(writing)
+    assert content(recv_handle(there)) == b"wanted"
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+
+
 def test_a_full_table(installed: None, pair: tuple[Connection, Connection]) -> None:
     """Lost, as in the standard way; but it is released, and the next one is found."""
     here, there = pair

@@ -6,9 +6,11 @@ import contextlib
 from multiprocessing import process, reduction, util
 from typing import Any, Callable
 
-from ._counter import counter
-from ._handles import mailroom, recv_handle, send_handle
-from ._tickets import DupFd, channels
+from ._arrivals import arrivals
+from ._channel import channels
+from ._handles import recv_handle, send_handle
+from ._keeper import keeper
+from ._tickets import DupFd
 
 _OURS: dict[str, Callable[..., Any]] = {
     "DupFd": DupFd,
@@ -25,7 +27,7 @@ def install() -> None:
     Processes that are created from now on have it, too. Raises OSError (EADDRINUSE) if this process
     has an inbox of its own for the number 49. May be repeated.
     """
-    mailroom.get()
+    arrivals.get()
     _put_in_place()
 
 
@@ -37,8 +39,8 @@ def uninstall() -> None:
     while _before:
         setattr(reduction, *_before.popitem())
     _config().pop(_KEY, None)
-    mailroom.close()
-    counter.close()
+    arrivals.close()
+    keeper.close()
     channels.close()
 
 
@@ -64,7 +66,7 @@ class _InEveryChild:
         # Opened early, so that the first descriptors to come can go by pid already.
         if _before:
             with contextlib.suppress(OSError):
-                mailroom.get()
+                arrivals.get()
 
 
 def _install_in_child() -> _InEveryChild:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from multiprocessing import util
 from typing import Callable, Generic, Protocol, TypeVar
+
+from ._interrupts import into
 
 
 class Service(Protocol):
@@ -24,43 +27,72 @@ S = TypeVar("S", bound=Service)
 # still ask for what this process keeps.
 _AFTER_THE_CHILDREN = -100
 
+# Held while a descriptor is made and noted down: no child is forked that has it and does not know.
+# Nothing may wait while it is held. Signal handlers and the garbage collector may come here again.
+creating = threading.RLock()
+os.register_at_fork(
+    before=creating.acquire, after_in_parent=creating.release, after_in_child=creating.release
+)
+
 
 class PerProcess(Generic[S]):
     """Made when first needed, closed when the process exits, made anew in a forked child."""
 
     def __init__(self, make: Callable[[], S]) -> None:
         self._make = make
-        self.made: S | None = None  # to be read only
-        self._lock = threading.Lock()
+        self._made: list[S] = []
+        self._lock = threading.RLock()
+        self._being_made = False
         self._at_exit: util.Finalize[None] | None = None
         os.register_at_fork(after_in_child=self._forget)
         # A child of multiprocessing's begins with nothing to do at its exit.
         util.register_after_fork(self, PerProcess._close_at_exit)
 
+    @property
+    def made(self) -> S | None:
+        try:
+            return self._made[0]
+        except IndexError:
+            return None
+
     def get(self) -> S:
+        """Raises what making it raises; EDEADLK where that was interrupted to come here."""
         made = self.made
         if made is None:
             with self._lock:
-                made = self.made = self.made or self._make()
-                self._close_at_exit()
+                made = self.made or self._new()
         return made
+
+    def _new(self) -> S:
+        if self._being_made:
+            raise OSError(errno.EDEADLK, os.strerror(errno.EDEADLK))
+        self._being_made = True
+        try:
+            into(self._made, self._make)
+            self._close_at_exit()
+        finally:
+            self._being_made = False
+        return self._made[0]
 
     def close(self) -> None:
         with self._lock:
-            made, self.made = self.made, None
             at_exit, self._at_exit = self._at_exit, None
+            made = self._made[:]
+            del self._made[:]
         if at_exit is not None:
             at_exit.cancel()
-        if made is not None:
-            made.close()
+        for service in made:
+            service.close()
 
     def _close_at_exit(self) -> None:
-        if self.made is not None:
+        if self._made:
             self._at_exit = util.Finalize(None, self.close, exitpriority=_AFTER_THE_CHILDREN)
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._being_made = False
         self._at_exit = None
-        made, self.made = self.made, None
-        if made is not None:
-            made.forget()
+        made = self._made[:]
+        del self._made[:]
+        for service in made:
+            service.forget()

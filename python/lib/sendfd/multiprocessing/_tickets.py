@@ -8,136 +8,141 @@ inbox, the kernel closes its end: whoever waits at the other always gets an answ
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
+import multiprocessing
 import os
-import select
 import socket
-import threading
-from multiprocessing import context, resource_sharer
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Any, Callable
 
-from .. import send
-from .._sendfd import receive
-from ._counter import REFUSED, SIGNO, counter
-from ._process import PerProcess
+from ._channel import Ancillary, Answer, Channel, HungUpError, Patience, channels
+from ._interrupts import into
+from ._keeper import REFUSED, TOKEN, keeper
 
 if TYPE_CHECKING:
-    from typing import Any
+    from types import ModuleType
+
+_INT = struct.Struct("i")
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_TRIES = 3
 
 
 class Ticket:
-    """Stands for a duplicate of `fd`. Whoever unpickles it may detach() it, once."""
+    """Stands for a descriptor. Whoever unpickles it may detach() it, once.
 
-    def __init__(self, fd: int) -> None:
-        self._pid = os.getpid()
-        self._token = counter.get().keep(fd)
+    A detach() that a signal handler interrupts may be repeated; what has come by then is closed
+    together with the ticket.
+    """
+
+    # What has come of it so far: a channel, the answer there, and what is to be given.
+    _channel: list[Channel] = []  # noqa: RUF012 -- for __del__() alone
+    _answer: list[Answer] = []  # noqa: RUF012
+    _got: list[int | None] = []  # noqa: RUF012
+
+    def __init__(self, pid: int, token: bytes) -> None:
+        self._pid = pid
+        self._token = token
+        self._channel, self._answer, self._got = [], [], []
+
+    def __reduce__(self) -> tuple[type[Ticket], tuple[int, bytes]]:
+        return Ticket, (self._pid, self._token)
 
     def detach(self) -> int:
         """Gives the descriptor, which is the caller's from then on."""
-        if self._pid == os.getpid():
-            fd = counter.get().take(self._token)
-        else:
-            fd = channels.get().ask(self._pid, self._token)
-        if fd is None:
-            raise EOFError(f"process {self._pid} does not keep this descriptor (any more)")
-        return fd
+        if not self._got:
+            if self._pid == os.getpid():
+                keeper.get().take(self._token, self._got)
+            else:
+                self._ask()
+        self._give_up_channel()
+        fd = self._got[0]
+        # A signal handler has run before this, or runs after the return: nothing is called here.
+        del self._got[:]
+        if fd is not None:
+            return fd
+        raise EOFError(f"process {self._pid} does not keep this descriptor (any more)")
+
+    def _ask(self) -> None:
+        data, ancillary, flags = self._see_answer()
+        if flags & socket.MSG_CTRUNC:
+            del self._answer[:]  # It is still in the queue.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if data.startswith(REFUSED):
+            del self._answer[:]
+            self._give_up_channel()
+            raise OSError(data[1], f"process {self._pid}: {os.strerror(data[1])}")
+        fd = _fd_in(ancillary)
+        # Never in both, nor in neither.
+        self._got = [fd]
+        del self._answer[:]
+
+    def _see_answer(self) -> tuple[bytes, Ancillary, int]:
+        patience = Patience(self._pid)
+        for _ in range(_TRIES):
+            with contextlib.suppress(HungUpError):
+                if not self._answer:
+                    self._a_channel(patience).ask(self._token, self._answer, patience)
+                data, ancillary, flags, _ = self._answer[0]
+                if data:
+                    return data, ancillary, flags
+            # One that was kept, mostly. If the process has ended, the next one will say so.
+            del self._channel[:]
+            del self._answer[:]
+        raise EOFError(f"process {self._pid}, which keeps this descriptor, hangs up")
+
+    def _a_channel(self, patience: Patience) -> Channel:
+        if self._channel and self._channel[0].closed:
+            del self._channel[:]
+        if not self._channel:
+            channels.get().take(self._pid, self._channel)
+        if not self._channel:
+            channels.get().sweep()
+            into(self._channel, Channel, self._pid, patience)
+        return self._channel[0]
+
+    def _give_up_channel(self) -> None:
+        if self._channel:
+            channel = self._channel[0]
+            del self._channel[:]  # If this is interrupted, it is closed.
+            if channel.done():
+                channels.get().put_back(self._pid, channel)
+
+    def __del__(self) -> None:
+        left = [*self._got, *(_fd_in(ancillary) for _, ancillary, _, _ in self._answer)]
+        for fd in left:
+            if fd is not None:
+                os.close(fd)
 
 
-class Channel:
-    """A connection to a process that keeps descriptors."""
+def _fd_in(ancillary: Ancillary) -> int | None:
+    return _INT.unpack(ancillary[0][2])[0] if ancillary else None
 
-    def __init__(self, pid: int) -> None:
-        self._lock = threading.Lock()
-        self._here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._here.setblocking(True)  # The program may have set another default.
-        with there:
-            try:
-                send(pid, there, signal=SIGNO, timeout=None)
-            except BaseException:
-                self._here.close()
-                raise
 
-    def ask(self, token: bytes) -> tuple[bytes, int | None]:
-        """Raises EOFError or OSError where the other end is closed."""
-        with self._lock:
-            os.close(os.dup(self._here.fileno()))  # EMFILE now, while nothing is lost by it.
-            try:
-                self._here.send(token, socket.MSG_NOSIGNAL)
-                answer, fd = receive(self._here.fileno(), 2)
-                if not answer:
-                    raise EOFError
-            except BaseException:
-                # An answer that is still to come must not be taken for that to another question.
-                self._here.close()
-                raise
-        return answer, fd
+def dup_fd_for(package: ModuleType) -> Callable[[int], Any]:
+    """A function in the place of DupFd() of the module `reduction` of a package like
+    multiprocessing.
+    """
+    context = importlib.import_module(".context", package.__name__)
+    standard = importlib.import_module(".resource_sharer", package.__name__)
 
-    def has_ended(self) -> bool:
-        if not self._lock.acquire(blocking=False):
-            return False  # Whoever has asked will see it.
+    def DupFd(fd: int) -> Any:  # noqa: N802
+        """multiprocessing.reduction.DupFd(): what pickles as a duplicate of `fd`."""
+        spawning = context.get_spawning_popen()
+        if spawning is not None:
+            return spawning.DupFd(spawning.duplicate_for_child(fd))
         try:
-            if self._here.fileno() >= 0:
-                hangup = select.poll()
-                hangup.register(self._here, 0)
-                if not hangup.poll(0):
-                    return False
-                self._here.close()
-        finally:
-            self._lock.release()
-        return True
+            mine = keeper.get()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
+            return standard.DupFd(fd)  # It needs no inbox.
+        ticket = Ticket(os.getpid(), os.urandom(TOKEN))
+        mine.keep(ticket._token, fd)
+        return ticket
 
-    def close(self) -> None:
-        self._here.close()
+    return DupFd
 
 
-class Channels:
-    """The channels of this process, one for each process that it has asked."""
-
-    def __init__(self) -> None:
-        self._opening = threading.Lock()
-        self._channels: dict[int, Channel] = {}
-
-    def ask(self, pid: int, token: bytes) -> int | None:
-        answer = None
-        channel = self._channels.get(pid)
-        if channel is not None:
-            try:
-                answer, fd = channel.ask(token)
-            except (OSError, EOFError) as error:
-                # It may have ended; and another process may have that number now.
-                if isinstance(error, OSError) and error.errno == errno.EMFILE:
-                    raise
-        if answer is None:
-            answer, fd = self._to(pid).ask(token)
-        if answer.startswith(REFUSED):
-            raise OSError(answer[1], f"process {pid}: {os.strerror(answer[1])}")
-        return fd
-
-    def _to(self, pid: int) -> Channel:
-        with self._opening:
-            for other, channel in list(self._channels.items()):
-                if channel.has_ended():
-                    del self._channels[other]
-            if pid not in self._channels:
-                self._channels[pid] = Channel(pid)
-            return self._channels[pid]
-
-    def close(self) -> None:
-        while self._channels:
-            self._channels.popitem()[1].close()
-
-    forget = close
-
-
-channels = PerProcess(Channels)
-
-
-def DupFd(fd: int) -> Any:  # noqa: N802
-    """multiprocessing.reduction.DupFd(): what pickles as a duplicate of `fd`."""
-    spawning = context.get_spawning_popen()
-    if spawning is not None:
-        return spawning.DupFd(spawning.duplicate_for_child(fd))
-    try:
-        return Ticket(fd)
-    except OSError:
-        return resource_sharer.DupFd(fd)
+DupFd = dup_fd_for(multiprocessing)

@@ -134,6 +134,41 @@ static void claims_for_a_while(void)
 	}
 }
 
+/* The fastest of all strangers: whenever the library accepts a connection, there is another. */
+static bool refill;
+int accept_and_refill(int listener, void *address, void *len, int flags) __asm__("accept4");
+int accept_and_refill(int listener, void *address, void *len, int flags)
+{
+	int fd = (int)syscall(SYS_accept4, listener, address, len, flags), error = errno;
+	if (fd >= 0 && refill) {
+		int link = raw_connect(names[0]);
+		CHECK(link >= 0 || link == -EAGAIN);
+		if (link >= 0)
+			close(link);
+	}
+	errno = error;
+	return fd;
+}
+
+static void under_the_fastest(void (*receives_)(void))
+{
+	become(lonely_uid()); /* whose signals are counted */
+	set_limit(RLIMIT_SIGPENDING, LIMIT);
+	opened[0] = open_inbox(number_of(0), 0);
+	inbox_name(getpid(), number_of(0), names[0], sizeof names[0]);
+	for (int link; (link = raw_connect(names[0])) >= 0;)
+		close(link);
+	refill = true;
+	receives_();
+	refill = false;
+	expect_empty(opened[0]);
+	CHECK_EQ(queued_signals(), 0);
+	sendfd_inbox_close(opened[0]);
+}
+
+TEST_WITH(the_fastest_stranger_cannot_outrun_a_receiver, 60, ROOT) { under_the_fastest(receives_for_a_while); }
+TEST_WITH(the_fastest_stranger_cannot_outrun_claims, 60, ROOT) { under_the_fastest(claims_for_a_while); }
+
 static void while_it_receives(void (*receives_)(void))
 {
 	struct child to = open_receiver(1, receives_), crowd = fork_child(connects_for_ever, NULL);

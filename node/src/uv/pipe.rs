@@ -81,6 +81,7 @@ macro_rules! function {
 }
 
 impl Uv {
+    #[allow(clippy::missing_transmute_annotations, reason = "each field says its type")]
     fn of_this_program() -> Option<Uv> {
         Some(Uv {
             version: function!(c"uv_version"),

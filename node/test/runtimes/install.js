@@ -29,23 +29,21 @@ function install() {
       program: path.join(PLACE, 'node_modules', alias, program),
     };
   });
-  const stamp = path.join(PLACE, 'installed');
   const specs = all.map(({ spec }) => spec);
-  const isThere = fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === specs.join('\n');
-  if (!isThere) {
-    fs.mkdirSync(PLACE, { recursive: true });
-    fs.writeFileSync(path.join(PLACE, 'package.json'), '{}');
-    const options = [
-      '--no-audit',
-      '--no-fund',
-      '--no-package-lock',
-      '--no-save',
-      '--ignore-scripts',
-    ];
-    execFileSync('npm', ['install', ...options, ...specs], { cwd: PLACE, stdio: 'inherit' });
-    fs.writeFileSync(stamp, specs.join('\n'));
-  }
+  installInto(PLACE, specs);
   return new Map(all.map(({ name, program }) => [name, program]));
 }
 
-module.exports = { install };
+/** Puts packages of the registry into a folder, unless they are there. @param {string} place @param {string[]} specs */
+function installInto(place, specs) {
+  const stamp = path.join(place, 'installed');
+  if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === specs.join('\n')) return;
+  fs.rmSync(place, { recursive: true, force: true });
+  fs.mkdirSync(place, { recursive: true });
+  fs.writeFileSync(path.join(place, 'package.json'), '{}');
+  const options = ['--no-audit', '--no-fund', '--no-package-lock', '--no-save', '--ignore-scripts'];
+  execFileSync('npm', ['install', ...options, ...specs], { cwd: place, stdio: 'inherit' });
+  fs.writeFileSync(stamp, specs.join('\n'));
+}
+
+module.exports = { install, installInto };

@@ -1,0 +1,1 @@
+// Types alone: once.d.ts.

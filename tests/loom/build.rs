@@ -35,8 +35,8 @@ fn main() {
         exchange(text, "//!", "//");
         exchange(
             text,
-            "use super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};",
-            "use crate::kernel::{self as libc, epoll, fd, memory, thread_table};\nuse crate::{Errno, Result, fork, gate, sync};",
+            "use super::holder::{self, Holder};\nuse super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};",
+            "use crate::kernel::holder::{self, Holder};\nuse crate::kernel::{self as libc, epoll, fd, memory, thread_table};\nuse crate::{Errno, Result, fork, gate, sync};",
         );
         exchange(
             text,

@@ -12,6 +12,7 @@ pub(crate) mod fd;
 pub(crate) mod fork;
 mod futex;
 mod gate;
+mod holder;
 pub(crate) mod ids;
 mod memory;
 pub(crate) mod message;

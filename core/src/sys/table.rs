@@ -5,7 +5,9 @@
 //! mark by which it can be told from whatever else may stand under its number: the library uses a number
 //! only while the serial in the table is the right one, and closes it only if the mark is, too.
 
+use super::holder::{self, Holder};
 use super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -249,15 +251,21 @@ fn clear(number: RawFd, serial: u32) {
 /// Uses atomics and system calls only, as POSIX demands of a child of a threaded process.
 pub(super) fn close_inherited() {
     // An epoll set and its members are told by each other, hence not one after the other.
+    let may_hold = Cell::new(false);
     each_registered(|number, entry| {
-        if !entry.mark().is_on(number) {
+        let mark = entry.mark();
+        if !mark.is_on(number) {
             entry.serial.store(0, Ordering::Relaxed);
+        } else if matches!(mark, Mark::Inode(_)) && !may_hold.get() {
+            may_hold.set(holder::may_hold(number));
         }
     });
+    let holder = may_hold.get().then(Holder::start);
     each_registered(|number, entry| {
         entry.serial.store(0, Ordering::Relaxed);
         fd::close(number);
     });
+    drop(holder);
 }
 
 fn each_registered(run: impl Fn(RawFd, &Entry)) {

@@ -428,7 +428,8 @@ def test_signatures() -> None:
     init = "signal: 'int' = 50, *, thread: 'bool' = False, signals: 'bool' = False"
     assert str(inspect.signature(sendfd.Inbox)) == f"({init}) -> 'None'"
     assert init in pydoc.plain(pydoc.render_doc(sendfd.Inbox))
-    assert str(inspect.signature(sendfd.Parcel)) == "()"
+    if sys.version_info >= (3, 10):  # Before, types that are not of Python's own have none.
+        assert str(inspect.signature(sendfd.Parcel)) == "()"
 
 
 def test_select(inbox: sendfd.Inbox) -> None:

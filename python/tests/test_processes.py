@@ -194,3 +194,32 @@ def test_many_round_trips_grow_nothing(inbox: sendfd.Inbox, child: Callable[...,
     assert pages_after - pages < 256
     sendfd.send(echo.pid, 0)
     assert echo.ends() == 0
+
+
+CLOSED_WHILE_A_CHILD_HAS_NOT_RUN = """
+import ctypes, os, sendfd
+inbox = sendfd.Inbox()
+sendfd.send(os.getpid(), 0)
+inbox.recv().close()
+reading, writing = os.pipe()
+# By the system call, so that no handler runs in the child.
+child = ctypes.CDLL(None).syscall(ctypes.c_long(57))
+if child == 0:
+    os.close(writing)
+    os.read(reading, 1)
+    os._exit(0)
+inbox.close()
+try:
+    sendfd.send(os.getpid(), 0)
+except ConnectionRefusedError:
+    print("refused", flush=True)
+os.close(writing)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="has the number of fork() there")
+def test_an_inbox_is_closed_while_a_forked_child_has_not_run(child: Callable[..., Child]) -> None:
+    program = child(CLOSED_WHILE_A_CHILD_HAS_NOT_RUN)
+    assert program.said() == "refused"
+    assert program.ends() == 0

@@ -266,6 +266,7 @@ impl TakenWatch {
         false
     }
 
+    /// Whether all that was sent through the outbox has been taken. Never waits.
     fn is_taken(&self) -> PyResult<bool> {
         self.0.is_taken().map_err(os_error)
     }

@@ -12,6 +12,7 @@ import pytest
 
 import sendfd
 import sendfd._inbox
+import sendfd._outbox
 import sendfd._sendfd
 import sendfd.multiprocessing
 
@@ -28,7 +29,13 @@ def test_the_readme() -> None:
 
 @pytest.mark.parametrize(
     ("module", "least"),
-    [(sendfd, 2), (sendfd._inbox, 2), (sendfd._sendfd, 0), (sendfd.multiprocessing, 3)],
+    [
+        (sendfd, 2),
+        (sendfd._inbox, 2),
+        (sendfd._outbox, 2),
+        (sendfd._sendfd, 0),
+        (sendfd.multiprocessing, 3),
+    ],
 )
 def test_docstrings(module: ModuleType, least: int) -> None:
     failed, attempted = doctest.testmod(module, optionflags=OPTIONS)
@@ -37,7 +44,16 @@ def test_docstrings(module: ModuleType, least: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "owner", [sendfd, sendfd._sendfd, sendfd.multiprocessing, sendfd.Inbox, sendfd.Parcel]
+    "owner",
+    [
+        sendfd,
+        sendfd._sendfd,
+        sendfd.multiprocessing,
+        sendfd.Inbox,
+        sendfd.Outbox,
+        sendfd.Parcel,
+        sendfd._sendfd.TakenWatch,
+    ],
 )
 def test_everything_public_is_documented(owner: object) -> None:
     names = [name for name in vars(owner) if not name.startswith("_")]

@@ -54,16 +54,17 @@ def look_again(timeout: float | None) -> bool:
 
 def _running() -> tuple[Any, _Wait, Callable[[], Any]] | tuple[None, Any, Any]:
     """The hub of this thread, and how to wait in it."""
-    gevent = sys.modules.get("gevent._hub_local")
+    # Another thread may be about to import one of them.
+    gevent = getattr(sys.modules.get("gevent._hub_local"), "get_hub_if_exists", None)
     if gevent:
-        hub = gevent.get_hub_if_exists()
+        hub = gevent()
         if _can_wait_in(hub):
             from gevent.lock import BoundedSemaphore
 
             return hub, _wait_in_gevent, BoundedSemaphore
-    eventlet = sys.modules.get("eventlet.hubs")
+    eventlet = getattr(sys.modules.get("eventlet.hubs"), "_threadlocal", None)
     if eventlet:
-        hub = getattr(eventlet._threadlocal, "hub", None)
+        hub = getattr(eventlet, "hub", None)
         if hub and _can_wait_in(hub.greenlet):
             from eventlet.semaphore import BoundedSemaphore
 

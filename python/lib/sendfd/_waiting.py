@@ -256,15 +256,18 @@ async def sleep(seconds: float) -> None:
 
 def _running() -> _Asyncio | _Trio:
     """What runs the calling coroutine."""
+    # Another thread may be about to import one of them.
     asyncio, trio = _loaded("asyncio"), _loaded("trio")
-    loop = asyncio and asyncio._get_running_loop()
+    get_loop: Any = getattr(asyncio, "_get_running_loop", None)
+    loop = get_loop and get_loop()
     # One of them may be the other's guest, so what counts is whose the task is.
-    if loop and asyncio.current_task():
+    if asyncio and loop and asyncio.current_task():
         return _Asyncio(loop)
-    if trio:
+    lowlevel: Any = getattr(trio, "lowlevel", None)
+    if hasattr(lowlevel, "current_trio_token"):
         try:
-            trio.lowlevel.current_task()
-            return _Trio(trio.lowlevel.current_trio_token())
+            lowlevel.current_task()
+            return _Trio(lowlevel.current_trio_token())
         except RuntimeError:
             pass
     if loop:

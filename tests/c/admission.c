@@ -234,30 +234,6 @@ TEST_NEEDS(from_the_overflow_uid_to_outside, USERS)
 	}
 }
 
-/* Nobody can be asked about the dead: who is gone and forgotten before the receiver looks is refused. */
-static void sends_and_ends(void *arg)
-{
-	plain();
-	CHECK_OK(sendfd(target, S, *(int *)arg));
-}
-
-TEST_NEEDS(the_own_user_who_is_gone, USERS | PIDFS)
-{
-	set_users();
-	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
-		enter = without_map;
-		struct child to = open_receiver();
-		struct witness w = make_witness();
-		struct child from = fork_child(sends_and_ends, &w.sent);
-		close(w.sent);
-		child_join(&from);
-		receives(&to, NOTHING);
-		CHECK(witness_released(w.end, 5000));
-		close(w.end);
-		ends(&to);
-	}
-}
-
 /* One namespace for both: the whole of a container that runs as nobody. */
 static void in_one_namespace(void *arg)
 {
@@ -293,46 +269,5 @@ TEST_NEEDS(nobody_where_all_have_numbers, ROOT)
 		arrives_from(&to, root);
 		keeps_out(&to, stranger);
 		ends(&to);
-	}
-}
-
-/* A receiver that cannot see its sender cannot ask about it either: the sender is told. */
-static void inner_receiver(void *arg)
-{
-	int gate[2];
-	char byte;
-	without_map();
-	CHECK(unshare(CLONE_NEWPID) == 0 && pipe2(gate, O_CLOEXEC) == 0);
-	pid_t pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		alarm(20);
-		close(gate[1]);
-		CHECK(read(gate[0], &byte, 1) == 0); /* its pid is told first */
-		sendfd_inbox *inbox = open_inbox(S, *(unsigned *)arg);
-		parent_tell(0);
-		parent_hear();
-		expect_empty(inbox);
-		sendfd_inbox_close(inbox);
-		_exit(0);
-	}
-	parent_tell(pid);
-	close(gate[1]);
-	CHECK(exited_well(pid));
-}
-
-TEST_NEEDS(the_own_user_who_cannot_be_seen, USERS | PIDFS | PID_NAMESPACE)
-{
-	set_users();
-	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
-		struct child to = fork_child(inner_receiver, &flags);
-		target = (pid_t)child_hear(&to);
-		child_hear(&to);
-		struct child from = fork_child(sender, &(struct sender){plain, EPERM});
-		child_hear(&from);
-		child_tell(&from, 0);
-		child_join(&from);
-		child_tell(&to, 0);
-		child_join(&to);
 	}
 }

@@ -126,14 +126,14 @@ impl Listener {
         us: Uids,
         unread: &mut Unread,
     ) -> Result<Option<(PrivateFd, i32)>> {
-        let socket = match self.unidentified.take() {
-            Some(socket) => socket,
+        let (socket, watched) = match self.unidentified.take() {
+            Some(socket) => (socket, true),
             None => match self.accept(unread) {
                 Err(Errno(libc::EAGAIN)) => {
                     self.former = us;
                     return Err(Errno(libc::EAGAIN));
                 }
-                accepted => accepted?,
+                accepted => (accepted?, false),
             },
         };
         // Looked at before any message is: whoever may not signal us is turned away, and what it sent
@@ -142,10 +142,17 @@ impl Listener {
         match admission::admitted(&[us, self.former], socket.as_fd()) {
             Ok(Some(process)) => Ok(Some((socket, process))),
             Ok(None) => {
+                if watched {
+                    epoll::remove(self.epoll.as_fd(), socket.as_fd());
+                }
                 unread.put(socket);
                 Ok(None)
             }
             Err(errno) => {
+                // Whoever polls the epoll set must not sleep on it, and the reserve may be given up.
+                if !watched {
+                    let _ = epoll::add(self.epoll.as_fd(), socket.as_fd());
+                }
                 self.unidentified = Some(socket);
                 Err(errno)
             }

@@ -47,19 +47,6 @@ static double now_ns(void)
 	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-static int compare(const void *left, const void *right)
-{
-	double l = *(const double *)left, r = *(const double *)right;
-
-	return (l > r) - (l < r);
-}
-
-static double median(double *values)
-{
-	qsort(values, ROUNDS, sizeof *values, compare);
-	return (values[ROUNDS / 2 - 1] + values[ROUNDS / 2]) / 2;
-}
-
 static double times[ALL][ROUNDS];
 
 static double median_time(int way)
@@ -67,7 +54,7 @@ static double median_time(int way)
 	double copy[ROUNDS];
 
 	memcpy(copy, times[way], sizeof copy);
-	return median(copy) / PARCELS;
+	return median(copy, ROUNDS) / PARCELS;
 }
 
 /* The ratio within each round, so that a change of the machine's pace hits both sides. */
@@ -77,7 +64,7 @@ static double median_ratio(int way, int to)
 
 	for (int round = 0; round < ROUNDS; round++)
 		ratios[round] = times[way][round] / times[to][round];
-	return median(ratios);
+	return median(ratios, ROUNDS);
 }
 
 /* The ways from the first one on. */
@@ -173,5 +160,6 @@ int main(int argc, char **argv)
 		ways[way]->set_up();
 	table(fd);
 	table_of_recipients(fd);
+	table_of_requests(fd);
 	return 0;
 }

@@ -26,6 +26,11 @@ extern const struct way
 	one_shot,       /* a connection for each descriptor */
 	in_turn;        /* the library, 1,000 inboxes without signals in turn */
 
+/* Of an even number of values, which are sorted by it. */
+double median(double *values, size_t count);
+
+void table_of_requests(int fd);
+
 /* Whether so many descriptors may be open. */
 bool in_turn_is_possible(void);
 
@@ -34,6 +39,9 @@ void must(bool ok, const char *what);
 
 /* Shared by the ways that make their own messages: one descriptor with len bytes. */
 void send_one(int socket, const void *bytes, size_t len, int fd);
+
+/* One descriptor that comes with a byte. */
+int receive_one(int socket, int flags);
 
 /* Sockets with an abstract name of this process. */
 struct address {

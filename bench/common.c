@@ -98,3 +98,37 @@ int epoll_of(int fd)
 	epoll_also(epoll, fd);
 	return epoll;
 }
+
+int receive_one(int socket, int flags)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	char byte;
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	int fd = -1;
+
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof control.bytes;
+	must(recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC) == 1, "recvmsg");
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
+		if (at->cmsg_type == SCM_RIGHTS)
+			memcpy(&fd, CMSG_DATA(at), sizeof fd);
+	must(fd >= 0, "control data");
+	return fd;
+}
+
+static int compare(const void *left, const void *right)
+{
+	double l = *(const double *)left, r = *(const double *)right;
+
+	return (l > r) - (l < r);
+}
+
+double median(double *values, size_t count)
+{
+	qsort(values, count, sizeof *values, compare);
+	return (values[count / 2 - 1] + values[count / 2]) / 2;
+}

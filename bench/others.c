@@ -17,27 +17,6 @@ static void wait_for_one(int epoll)
 	must(epoll_wait(epoll, events, 64, 0) == 1, "epoll_wait");
 }
 
-static int receive(int socket)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	char byte;
-	struct iovec part = {&byte, 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	int fd = -1;
-
-	message.msg_control = control.bytes;
-	message.msg_controllen = sizeof control.bytes;
-	must(recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1, "recvmsg");
-	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
-		if (at->cmsg_type == SCM_RIGHTS)
-			memcpy(&fd, CMSG_DATA(at), sizeof fd);
-	must(fd >= 0, "control data");
-	return fd;
-}
-
 static void classic_set_up(void)
 {
 	const int flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
@@ -54,7 +33,7 @@ static void classic_put(int fd)
 static int classic_take(void)
 {
 	wait_for_one(pair_epoll);
-	return receive(pair[1]);
+	return receive_one(pair[1], MSG_DONTWAIT);
 }
 
 static void one_shot_set_up(void)
@@ -79,7 +58,7 @@ static int one_shot_take(void)
 	wait_for_one(listener_epoll);
 	link = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	must(link >= 0, "accept4");
-	fd = receive(link);
+	fd = receive_one(link, MSG_DONTWAIT);
 	close(link);
 	return fd;
 }

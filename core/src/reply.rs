@@ -1,7 +1,7 @@
 //! Where an answer to a received parcel is awaited.
 
 use crate::error::{self, Call, Result};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Message, Outgoing};
 use crate::sys::cancel::Uncancelled;
 use crate::sys::{self, Errno, message, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -53,7 +53,7 @@ impl Reply {
     /// # Errors
     /// As [`Reply::send`]; `EPIPE` after an answer was given.
     pub fn try_send(&self, answer: Outgoing<'_>) -> Result<()> {
-        Reply::send_to(self.0.as_fd(), answer)
+        put(self.0.as_fd(), answer, put_answer)
     }
 
     /// The same for a place that is held as a plain descriptor, which stays open: it is to be closed.
@@ -61,11 +61,14 @@ impl Reply {
     /// # Errors
     /// As [`Reply::try_send`]; `ENOTSOCK`, `EINVAL`: that is no such place.
     pub fn send_to(reply: impl AsFd, answer: Outgoing<'_>) -> Result<()> {
-        let _uncancelled = Uncancelled::begin();
-        let reply = reply.as_fd();
-        let (nfds, len) = answer.counts();
-        let call = Call::Reply { reply: reply.as_raw_fd(), nfds, len };
-        answer_at(reply, answer).map_err(error::of(call))
+        put(reply.as_fd(), answer, |reply, message| {
+            // What the program says may be anything: a stream would take the bytes.
+            if !socket::is_connected_seqpacket(reply) {
+                let not_that = |_| Errno(libc::EINVAL);
+                return Err(socket::kind(reply).map_or_else(|errno| errno, not_that));
+            }
+            put_answer(reply, message)
+        })
     }
 
     /// Whether an asker can await an answer there: one end of a connected pair, into which nothing was
@@ -79,12 +82,18 @@ impl Reply {
     }
 }
 
-fn answer_at(reply: BorrowedFd<'_>, answer: Outgoing<'_>) -> sys::Result<()> {
-    let message = answer.message()?;
-    // What the program says may be anything: a stream would take the bytes.
-    if !socket::is_connected_seqpacket(reply) {
-        return Err(socket::kind(reply).map_or_else(|errno| errno, |_| Errno(libc::EINVAL)));
-    }
+fn put(
+    reply: BorrowedFd<'_>,
+    answer: Outgoing<'_>,
+    put: impl FnOnce(BorrowedFd<'_>, &Message<'_>) -> sys::Result<()>,
+) -> Result<()> {
+    let _uncancelled = Uncancelled::begin();
+    let (nfds, len) = answer.counts();
+    let call = Call::Reply { reply: reply.as_raw_fd(), nfds, len };
+    answer.message().and_then(|message| put(reply, &message)).map_err(error::of(call))
+}
+
+fn put_answer(reply: BorrowedFd<'_>, message: &Message<'_>) -> sys::Result<()> {
     let sent = message.put_on(reply).map_err(|errno| match errno {
         Errno(libc::ECONNRESET | libc::ENOTCONN) => Errno(libc::EPIPE),
         other => other,
@@ -96,9 +105,10 @@ fn answer_at(reply: BorrowedFd<'_>, answer: Outgoing<'_>) -> sys::Result<()> {
     sent
 }
 
-impl From<OwnedFd> for Reply {
-    fn from(fd: OwnedFd) -> Reply {
-        Reply(fd)
+impl Reply {
+    /// One for which [`Reply::is_possible`] was true.
+    pub(crate) fn at(place: OwnedFd) -> Reply {
+        Reply(place)
     }
 }
 

@@ -147,18 +147,20 @@ impl Answer {
             }
         }
         // Readable: it is there whole, or will never be.
-        let mut unpacked = Unpacked::new(socket::waiting_bytes(place)?);
+        let mut unpacked = Unpacked::new(match room.bytes.unwrap_or(0) {
+            small @ ..=SMALL => small,
+            large => socket::waiting_bytes(place)?.min(large),
+        });
         match take::take((place, None), self.signal, room, &mut unpacked)? {
-            Taken::Parcel(info, _) if unpacked.reply.is_none() => {
-                // Nothing else can come.
-                socket::stop_reading(place);
-                Ok((unpacked, info))
-            }
+            Taken::Parcel(info, _) if unpacked.reply.is_none() => Ok((unpacked, info)),
             Taken::Parcel(..) | Taken::OtherVersion => Err(Errno(libc::EPROTO).into()),
             Taken::End | Taken::Nothing => Err(Errno(libc::ECONNRESET).into()),
         }
     }
 }
+
+/// So many bytes of memory are not worth a look at how many are needed.
+const SMALL: usize = 4096;
 
 const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
 

@@ -141,7 +141,7 @@ pub(crate) fn take(
     match errno {
         None => {
             let reply = if header.reply { unpacked.rights.take_last() } else { None };
-            unpacked.reply = reply.map(Reply::from);
+            unpacked.reply = reply.map(Reply::at);
             Ok(Taken::Parcel(parcel, look.len))
         }
         Some(errno) => {

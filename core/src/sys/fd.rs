@@ -24,15 +24,14 @@ impl PrivateFd {
         PrivateFd::marked(|| Ok((make()?, Mark::None)))
     }
 
-    /// Owns both that `make` opens.
+    /// Owns both that `make` opens: sockets, of which the second is closed within this call of the library.
     pub(crate) fn pair(
         make: impl FnOnce() -> Result<(OwnedFd, OwnedFd)>,
     ) -> Result<(PrivateFd, PrivateFd)> {
         let (one, other) = table::enlist_pair(|| {
             let (one, other) = make()?;
-            let mark = |fd: &OwnedFd| mark(fd.as_raw_fd()).unwrap_or(Mark::None);
-            let marks = (mark(&one), mark(&other));
-            Ok(((one, marks.0), (other, marks.1)))
+            let mark = mark(one.as_raw_fd()).unwrap_or(Mark::None);
+            Ok(((one, mark), (other, Mark::None)))
         })?;
         Ok((PrivateFd::registered(one), PrivateFd::registered(other)))
     }

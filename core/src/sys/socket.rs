@@ -95,17 +95,18 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> Result<c_int> {
 
 /// Whether this is an `AF_UNIX` sequenced-packet socket that has, or had, a peer.
 pub(crate) fn is_connected_seqpacket(fd: BorrowedFd<'_>) -> bool {
-    let is_unix = || option::<c_int>(fd, libc::SO_DOMAIN) == Ok(libc::AF_UNIX);
-    kind(fd) == Ok(libc::SOCK_SEQPACKET) && is_unix() && has_peer(fd)
+    kind(fd) == Ok(libc::SOCK_SEQPACKET) && family_of_peer(fd) == Some(libc::AF_UNIX)
 }
 
-/// `getpeername`.
-fn has_peer(socket: BorrowedFd<'_>) -> bool {
-    let mut address = MaybeUninit::<libc::sockaddr_un>::uninit();
-    let mut len = libc::socklen_t::try_from(size_of::<libc::sockaddr_un>()).unwrap_or(0);
-    let place = address.as_mut_ptr().cast();
-    // SAFETY: room for `len` bytes, and a place for the length.
-    unsafe { libc::getpeername(socket.as_raw_fd(), place, &raw mut len) == 0 }
+/// What `getpeername` says; `None`: there is no peer.
+fn family_of_peer(socket: BorrowedFd<'_>) -> Option<c_int> {
+    let mut address = MaybeUninit::<libc::sockaddr>::zeroed();
+    let mut len = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).ok()?;
+    let place = address.as_mut_ptr();
+    // SAFETY: room for `len` bytes, beyond which nothing is written, and a place for the length.
+    check(unsafe { libc::getpeername(socket.as_raw_fd(), place, &raw mut len) }).ok()?;
+    // SAFETY: zeroed, then filled in part; made of integers.
+    Some(unsafe { address.assume_init() }.sa_family.into())
 }
 
 /// `shutdown` in both directions: whoever else holds this socket, its peer sees the end.

@@ -221,8 +221,11 @@ int sendfd_inbox_open(int sig,
 
 /**
  * Closes an inbox and frees it. What nobody has taken is released; senders get -ECONNREFUSED from
- * now on. Signals of it that are pending are taken back, and the thread gets its mask back; the
+ * now on. Its own signals that are pending are taken back, and the thread gets its mask back; the
  * signals stay ignored, so that a late one cannot kill. NULL is fine.
+ *
+ * What is released may be slow to close, as a TCP socket that lingers is. It is not waited for: a thread
+ * that lives only for this closes it.
  *
  * To be called by the thread that opened the inbox, which alone can be given its mask back; by any
  * thread for one without signals, once no other thread uses it.

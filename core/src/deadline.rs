@@ -47,10 +47,7 @@ impl Deadline {
     pub(crate) fn left_ms(self) -> i32 {
         match self {
             Deadline::Now => 0,
-            Deadline::At(end) => {
-                let left = end.saturating_duration_since(Instant::now());
-                i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-            }
+            Deadline::At(end) => whole_ms(end.saturating_duration_since(Instant::now())),
             Deadline::Never => -1,
         }
     }
@@ -97,16 +94,24 @@ impl Overtime {
     }
 }
 
+/// Rounded up: a wait that ends too early would be followed by one that does not wait at all.
+fn whole_ms(left: Duration) -> i32 {
+    i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn milliseconds_are_rounded_up() {
+        for (nanos, ms) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
+            assert_eq!(whole_ms(Duration::from_nanos(nanos)), ms);
+        }
+        assert_eq!(whole_ms(Duration::from_secs(1 << 40)), i32::MAX);
         assert_eq!(Deadline::after(None).left_ms(), -1);
         assert_eq!(Deadline::after(Some(Duration::ZERO)).left_ms(), 0);
         assert_eq!(Deadline::At(Instant::now()).left_ms(), 0);
-        assert!(Deadline::after(Some(Duration::from_micros(900))).left_ms() <= 1);
         assert_eq!(Deadline::after(Some(Duration::MAX)).left_ms(), -1);
         assert_eq!(Deadline::after(Some(Duration::from_secs(1 << 40))).left_ms(), i32::MAX);
     }

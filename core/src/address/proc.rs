@@ -126,7 +126,8 @@ pub(crate) fn shares_pid_namespace(id: i32) -> Result<bool> {
 /// The id of a pidfd's task in our pid namespace: `None` if that is no pidfd, `Some(0)` if the task
 /// is not visible here or gone.
 pub(crate) fn id_of_pidfd(pidfd: RawFd) -> Result<Option<i32>> {
-    let info = read(&format!("/proc/self/fdinfo/{pidfd}"))?;
+    // KERNEL: what stands under `self` is the first thread's, which may have ended.
+    let info = read(&format!("/proc/thread-self/fdinfo/{pidfd}"))?;
     Ok(info
         .lines()
         .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok())

@@ -7,7 +7,7 @@
 
 use crate::signal::Signal;
 use crate::sys::thread_end::at_thread_end;
-use crate::sys::{Errno, Result, signal};
+use crate::sys::{Errno, Result, pending, signal};
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::sync::Weak;
@@ -119,7 +119,7 @@ pub(crate) fn assign(signal: Signal, notified: Weak<dyn Notified>) {
     });
 }
 
-/// Gives the thread back its mask, after taking back what is pending.
+/// Gives the thread back its mask, after taking back what is pending of the library's.
 pub(crate) fn restore(signal: Signal, generation: u32) {
     MASK.with_borrow_mut(|mask| restore_in(mask, signal.number(), generation));
 }
@@ -128,12 +128,12 @@ fn restore_in(mask: &mut Mask, signo: i32, generation: u32) {
     let here = |blocked: &Blocked| blocked.signo == signo && blocked.generation == generation;
     let Some(index) = mask.blocked.iter().position(here) else { return };
     let blocked = mask.blocked.swap_remove(index);
-    while signal::dequeue(&signal::Set::of(&[signo])).is_some() {}
+    pending::take_back(signo).put_back();
     if !blocked.before {
         signal::unblock(signo);
     }
     if mask.blocked.is_empty() {
-        while signal::dequeue(&signal::Set::of(&[OVERFLOW])).is_some() {}
+        pending::take_back(OVERFLOW).put_back();
         if !mask.overflow_was_blocked {
             signal::unblock(OVERFLOW);
         }

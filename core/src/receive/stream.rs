@@ -35,3 +35,50 @@ fn read_first(stream: RawFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>
         first => Ok((seen.len, first)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::{AsFd, AsRawFd};
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    fn pidfds() -> usize {
+        let links = std::fs::read_dir("/proc/self/fd").expect("it is there");
+        let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().contains("pidfd")).count()
+    }
+
+    #[test]
+    fn nobody_waits_for_what_is_not_wanted() {
+        let (socket, other) = crate::sys::release::tests::lingering();
+        let (here, there) = UnixStream::pair().expect("two sockets");
+        let fds = [there.as_raw_fd(), socket.as_raw_fd()];
+        let mut bytes = [std::io::IoSlice::new(b"x")];
+        message::send(there.as_fd(), &mut bytes, &fds, message::Only::Any).expect("room");
+        drop(socket);
+        let start = Instant::now();
+        let (count, fd) = read_with_fd(here.as_raw_fd(), &mut [0]).expect("a byte");
+        assert_eq!((count, fd.is_some()), (1, true));
+        assert!(start.elapsed() < Duration::from_secs(5));
+        drop(other);
+    }
+
+    /// KERNEL(6.5): with `SO_PASSPIDFD` each message brings a pidfd of its sender.
+    #[test]
+    fn a_pidfd_that_comes_along_is_closed() {
+        const SO_PASSPIDFD: libc::c_int = 76;
+        const READS: usize = 100;
+        let (here, mut there) = UnixStream::pair().expect("two sockets");
+        if crate::sys::socket::set_flag(&here, SO_PASSPIDFD).is_err() {
+            return;
+        }
+        for _ in 0..READS {
+            there.write_all(b"x").expect("room");
+            let (count, fd) = read_with_fd(here.as_raw_fd(), &mut [0]).expect("a byte");
+            assert_eq!((count, fd.is_none()), (1, true));
+        }
+        assert!(pidfds() < READS, "each read leaves a pidfd");
+    }
+}

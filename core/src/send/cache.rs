@@ -149,7 +149,7 @@ impl Cache {
         let mut idle = lock(&self.idle);
         loop {
             while let Some(Idle { key, since }) = idle.pop() {
-                if key != spared && self.take_if(key, |link| link.last_use() == since) {
+                if self.take_if(key, |link| link.last_use() == since) {
                     return true;
                 }
             }
@@ -262,8 +262,9 @@ mod tests {
         cache.insert(key(257), Arc::new(Link::to_nobody(1)), 256);
         assert_eq!(kept(&cache, 1..258).len(), 256);
         assert!(cache.get(key(257)).is_some(), "the one that is about to be used");
-        cache.insert(key(258), Arc::new(Link::to_nobody(1)), 10);
+        cache.insert(key(258), Arc::new(Link::to_nobody(0)), 10);
         assert_eq!(kept(&cache, 1..259).len(), 10);
+        assert!(cache.get(key(258)).is_some(), "the same");
     }
 
     #[test]

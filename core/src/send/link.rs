@@ -143,9 +143,11 @@ impl Link {
             && match socket::peer_pidfd(self.as_fd()) {
                 Ok(fd) => pidfd::is_alive(fd.as_fd()),
                 Err(Errno(libc::ESRCH)) => false,
-                Err(_) => self.process.is_none_or(
-                    |(id, at)| matches!(proc::start_time(id), Ok(now) if now == Some(at)),
-                ),
+                Err(_) => self.process.is_none_or(|(id, at)| match proc::start_time(id) {
+                    Ok(now) => now == Some(at),
+                    // Where it cannot be known, a send will show.
+                    Err(errno) => !matches!(errno, Errno(libc::ENOENT | libc::ESRCH)),
+                }),
             }
     }
 

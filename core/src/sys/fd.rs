@@ -1,7 +1,7 @@
 //! Descriptors that the library keeps for itself.
 
 use super::table::{self, Look, Mark};
-use super::{Errno, Result, check};
+use super::{Errno, Result, check, select};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -224,7 +224,11 @@ pub(crate) fn poll<const N: usize>(
     });
     let count = libc::nfds_t::try_from(N).map_err(|_| Errno(libc::EINVAL))?;
     // SAFETY: the array has N entries.
-    check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) })?;
+    match check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) }) {
+        // KERNEL: RLIMIT_NOFILE is lower than that.
+        Err(Errno(libc::EINVAL)) => select::poll(&mut polled, timeout_ms),
+        found => found,
+    }?;
     Ok(polled.map(|entry| entry.revents))
 }
 

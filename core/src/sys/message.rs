@@ -1,5 +1,6 @@
 //! One message with ancillary data: sending it, looking at it, consuming it.
 
+use super::release::close_elsewhere;
 use super::{Errno, Result, check_size};
 use std::ffi::{c_int, c_void};
 use std::io::{IoSlice, IoSliceMut};
@@ -9,11 +10,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 /// The most descriptors that the kernel passes in one message (`SCM_MAX_FD`).
 const SCM_MAX_FD: usize = 253;
 
-/// Bytes of control data for credentials and the most descriptors.
+/// KERNEL(6.5): a pidfd of the sender, where the program has asked for it on a socket of its own.
+const SCM_PIDFD: c_int = 4;
+
+/// Bytes of control data for credentials, a pidfd and the most descriptors.
 ///
 /// KERNEL: a buffer that is too small makes the kernel drop descriptors for good, so there is room
 /// for everything, always.
-const CONTROL: usize = space(size_of::<libc::ucred>()) + space(SCM_MAX_FD * size_of::<RawFd>());
+const CONTROL: usize = space(size_of::<libc::ucred>())
+    + space(size_of::<RawFd>())
+    + space(SCM_MAX_FD * size_of::<RawFd>());
 
 #[allow(clippy::cast_possible_truncation, reason = "sizes of a few bytes to a kilobyte")]
 const fn space(bytes: usize) -> usize {
@@ -117,14 +123,19 @@ impl Rights {
         owned
     }
 
-    /// Hands out the first descriptor; the others are closed.
+    /// Hands out the first descriptor; the others are closed, which nobody waits for.
     pub(crate) fn take_first(&mut self) -> Option<OwnedFd> {
-        let mut first = None;
+        let (mut first, mut others) = (None, Vec::new());
+        if self.len > 1 && others.try_reserve_exact(self.len - 1).is_err() {
+            self.fds[1..self.len].iter().for_each(|fd| super::fd::close(*fd));
+            self.len = 1;
+        }
         self.give(|fd| {
             // SAFETY: as in `take`.
             let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-            first.get_or_insert(fd);
+            if first.is_none() { first = Some(fd) } else { others.push(fd) }
         });
+        close_elsewhere(others);
         first
     }
 
@@ -258,6 +269,16 @@ pub(crate) fn receive(
                 let libc::ucred { pid, uid, gid } =
                     unsafe { std::ptr::read_unaligned(data.cast::<libc::ucred>()) };
                 seen.credentials = Some(Credentials { pid, uid, gid });
+            }
+            (libc::SOL_SOCKET, SCM_PIDFD) => {
+                // SAFETY: the data of this control message, of which any bytes are valid.
+                let number = unsafe { std::slice::from_raw_parts(data, bytes) };
+                let number = number.try_into().map_or(-1, RawFd::from_ne_bytes);
+                // KERNEL: an error, where there was no room for it.
+                if number >= 0 {
+                    // SAFETY: open, and nobody else owns it.
+                    drop(unsafe { OwnedFd::from_raw_fd(number) });
+                }
             }
             _ => {}
         }

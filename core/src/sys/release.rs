@@ -340,7 +340,7 @@ fn close_range(first: c_uint, last: c_uint, flags: c_uint) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::{Read, Write, pipe};
     use std::net::{TcpListener, TcpStream};
@@ -348,7 +348,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     /// Of a connection whose other side does not read.
-    fn lingering() -> (OwnedFd, TcpStream) {
+    pub(crate) fn lingering() -> (OwnedFd, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let mut socket =
             TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");

@@ -1,6 +1,6 @@
 //! Real-time signals: blocking, dequeuing, queueing to oneself.
 
-use super::{Errno, Result, check, ids};
+use super::{Errno, Result, check, ids, pending};
 use std::ffi::{c_int, c_long};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -99,7 +99,7 @@ pub(crate) fn unblock(signo: i32) {
 /// Ignores `signo` in this process where it has its default action, which would kill.
 ///
 /// KERNEL: a blocked signal is queued although it is ignored, so nothing is lost by this; but to
-/// ignore it once more would drop what is pending, hence the look first.
+/// ignore it drops what is pending.
 pub(crate) fn ignore_if_default(signo: i32) -> Result<()> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: a null new action only asks; the pointer is to a struct that the call fills.
@@ -110,8 +110,11 @@ pub(crate) fn ignore_if_default(signo: i32) -> Result<()> {
         return Ok(());
     }
     action.sa_sigaction = libc::SIG_IGN;
+    let pending = pending::set_aside(signo);
     // SAFETY: a valid action, with no handler in it.
-    check(unsafe { libc::sigaction(signo, &raw const action, std::ptr::null_mut()) }).map(drop)
+    let ignored = unsafe { libc::sigaction(signo, &raw const action, std::ptr::null_mut()) };
+    pending.put_back();
+    check(ignored).map(drop)
 }
 
 /// Whether `signo` is pending for the calling thread.
@@ -124,7 +127,12 @@ pub(crate) fn is_pending(signo: i32) -> bool {
 }
 
 /// Takes the first pending signal of `signals` off the queue, without waiting.
-pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
+pub(crate) fn dequeue(wanted: &Set) -> Option<SignalInfo> {
+    dequeue_whole(wanted).as_ref().map(SignalInfo::from_siginfo)
+}
+
+/// The same with all that the kernel says.
+pub(super) fn dequeue_whole(Set(wanted): &Set) -> Option<libc::siginfo_t> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: a valid set and timeout; the pointer is to a struct that the call fills.
@@ -133,7 +141,36 @@ pub(crate) fn dequeue(Set(wanted): &Set) -> Option<SignalInfo> {
         return None;
     }
     // SAFETY: zeroed at first, then filled by the successful call above.
-    Some(SignalInfo::from_siginfo(unsafe { info.assume_init_ref() }))
+    Some(unsafe { info.assume_init() })
+}
+
+/// The layout of `siginfo_t` for a signal that is queued, which the libc crate does not show.
+#[repr(C)]
+struct Queued {
+    signo: c_int,
+    errno: c_int,
+    code: c_int,
+    /// What follows is aligned as a pointer is.
+    rest: [usize; 0],
+    pid: libc::pid_t,
+    uid: libc::uid_t,
+    value: usize,
+}
+
+/// By which a signal that the library has queued is told from others.
+const OWN: usize = 0x73_66_64_31;
+
+/// Whether the library has queued the signal.
+pub(super) fn is_own(info: &libc::siginfo_t) -> bool {
+    const { assert!(size_of::<Queued>() <= size_of::<libc::siginfo_t>()) };
+    const { assert!(align_of::<Queued>() <= align_of::<libc::siginfo_t>()) };
+    // SAFETY: within a siginfo_t (asserted above); any bit pattern is a valid integer.
+    let queued = unsafe { &*(&raw const *info).cast::<Queued>() };
+    match info.si_code {
+        libc::SI_QUEUE => queued.pid == 0 && queued.value == OWN,
+        libc::SI_TKILL => info.si_signo == libc::SIGIO && queued.pid == ids::process(),
+        _ => false,
+    }
 }
 
 /// Queues `signo` to a thread of this process. If the queue is full, SIGIO takes its place, of which
@@ -144,6 +181,8 @@ pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
     let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
     info.si_signo = signo;
     info.si_code = libc::SI_QUEUE;
+    // SAFETY: the fields of a signal that is queued, within a siginfo_t.
+    unsafe { &mut *(&raw mut info).cast::<Queued>() }.value = OWN;
     // SAFETY: a fully initialized siginfo_t.
     let queued = unsafe {
         libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signo, &raw const info)

@@ -4,6 +4,8 @@ use super::fd::PrivateFd;
 use super::{Errno, Result, check};
 use std::ffi::{c_int, c_void};
 use std::mem::{MaybeUninit, offset_of};
+#[cfg(test)]
+use std::os::fd::AsFd;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -133,6 +135,12 @@ fn set_option<T>(socket: BorrowedFd<'_>, option: c_int, value: &T) -> Result<()>
     // SAFETY: a valid value of that length.
     let set = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, len) };
     check(set).map(drop)
+}
+
+/// A socket option of whatever kind, switched on.
+#[cfg(test)]
+pub(crate) fn set_flag(socket: impl AsFd, option: c_int) -> Result<()> {
+    set_option::<c_int>(socket.as_fd(), option, &1)
 }
 
 fn option<T: Copy>(socket: BorrowedFd<'_>, option: c_int) -> Result<T> {

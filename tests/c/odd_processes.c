@@ -1,0 +1,119 @@
+/* Processes in states that are legal and rare. */
+#include "harness.h"
+
+#include <sched.h>
+
+static pid_t target;
+
+static void wait_for_zombie(pid_t pid)
+{
+	char path[64], line[512] = "";
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	while (!strstr(line, ") Z")) {
+		FILE *file = fopen(path, "re");
+		CHECK(file && fgets(line, sizeof line, file));
+		fclose(file);
+		sched_yield();
+	}
+}
+
+/* --- the first thread has ended ------------------------------------------------------------------ */
+static int down[2];
+
+static void *sends_by_pidfd(void *arg)
+{
+	char byte;
+	CHECK(read(down[0], &byte, 1) == 1);
+	int pidfd = my_pidfd_open(target), fd = make_memfd(3);
+	CHECK(pidfd >= 0);
+	CHECK_OK(sendfd_pidfd(pidfd, S, fd));
+	CHECK(arg == NULL);
+	_exit(0);
+}
+
+/* Of another user: whether it lets root in is asked of /proc by its pid, which the pidfd's own page there
+ * tells. */
+static void receives_as_another(void *arg)
+{
+	(void)arg;
+	become(lonely_uid());
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	parent_tell(0);
+	expect_number(inbox, 3);
+	sendfd_inbox_close(inbox);
+}
+
+TEST_NEEDS(a_sender_whose_first_thread_has_ended, PIDFD | ROOT)
+{
+	CHECK(pipe2(down, O_CLOEXEC) == 0);
+	struct child receiver = fork_child(receives_as_another, NULL);
+	child_hear(&receiver);
+	target = receiver.pid;
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		alarm(20);
+		thread_start(sends_by_pidfd, NULL);
+		pthread_exit(NULL);
+	}
+	wait_for_zombie(pid);
+	CHECK(write(down[1], "g", 1) == 1);
+	CHECK(exited_well(pid));
+	child_join(&receiver);
+	close(down[0]);
+	close(down[1]);
+}
+
+/* --- no descriptor may be opened ------------------------------------------------------------------ */
+static void waits_for_room(void *arg)
+{
+	int sent, fd = make_memfd(7);
+	(void)arg;
+	fill_mailbox(target, S, &sent);
+	parent_tell(sent);
+	set_limit(RLIMIT_NOFILE, 0);
+	struct timespec limit = in_ms(200);
+	CHECK_TIMES_OUT(sendfds(target, S, &fd, 1, NULL, 0, &limit), 200);
+	parent_tell(0);
+	CHECK_OK(sendfds(target, S, &fd, 1, NULL, 0, NULL));
+}
+
+TEST(a_sender_that_may_open_nothing_waits_for_room)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	target = getpid();
+	struct child sender = fork_child(waits_for_room, NULL);
+	long sent = child_hear(&sender);
+	child_hear(&sender);
+	for (long i = 0; i < sent; i++)
+		close(recv_soon(inbox, NULL));
+	expect_number(inbox, 7);
+	child_join(&sender);
+	sendfd_inbox_close(inbox);
+}
+
+static void may_open_nothing(void *arg)
+{
+	(void)arg;
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		struct rlimit before;
+		CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		CHECK_OK(sendfd(getpid(), S, 2));
+		close(recv_soon(inbox, NULL));
+		set_limit(RLIMIT_NOFILE, 0);
+		struct timespec limit = in_ms(100);
+		CHECK_TIMES_OUT(sendfd_recv(inbox, NULL, &limit), 100);
+		CHECK_OK(sendfd(getpid(), S, 2));
+		CHECK_ERR(sendfd_recv(inbox, NULL, &limit), EMFILE);
+		set_limit(RLIMIT_NOFILE, before.rlim_cur);
+		close(recv_soon(inbox, NULL));
+		sendfd_inbox_close(inbox);
+	}
+}
+
+TEST(an_inbox_that_may_open_nothing_keeps_deadlines)
+{
+	struct child child = fork_child(may_open_nothing, NULL);
+	child_join(&child);
+}

@@ -29,6 +29,17 @@ int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
 	return (int)syscall(SYS_epoll_ctl, set, op, fd, event);
 }
 
+static int wait_error; /* 0: none */
+
+int epoll_wait(int set, struct epoll_event *events, int most, int timeout)
+{
+	if (wait_error) {
+		errno = wait_error;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_pwait, set, events, most, timeout, NULL, 0);
+}
+
 /* --- something is readable, and no mail ----------------------------------------------------------- */
 /* The descriptor is a set that its user can add to. */
 TEST(a_set_that_is_never_quiet_does_not_stop_the_clock)
@@ -123,6 +134,27 @@ TEST_NEEDS(order_behind_many_links_no_queue, ROOT)
 	become(lonely_uid());
 	set_limit(RLIMIT_SIGPENDING, 0);
 	keeps_order_of_links(0);
+}
+
+/* --- it cannot be looked at ----------------------------------------------------------------------- */
+TEST(a_wait_that_fails_is_told_of)
+{
+	struct timespec limit = in_ms(10000);
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		wait_error = ENOMEM;
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), ENOMEM);
+		CHECK_ERR(sendfd_recv(inbox, NULL, &limit), ENOMEM);
+		wait_error = EINTR;
+		CHECK_ERR(sendfd_recv(inbox, NULL, &limit), EINTR);
+		wait_error = 0;
+		int fd = make_memfd(1);
+		CHECK_OK(sendfd(getpid(), S, fd));
+		close(fd);
+		expect_number(inbox, 1);
+		expect_empty(inbox);
+		sendfd_inbox_close(inbox);
+	}
 }
 
 /* --- it refuses a member -------------------------------------------------------------------------- */

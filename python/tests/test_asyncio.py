@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import resource
@@ -289,9 +290,54 @@ class Counting(sendfd.Inbox):
     def recv(self, timeout: float | None = None) -> sendfd.Parcel:
         try:
             return super().recv(timeout)
-        except BlockingIOError:
+        except OSError:
             self.in_vain += 1
             raise
+
+
+def test_many_that_wait_for_room_look_for_it_in_turns() -> None:
+    many = 200
+
+    async def main() -> None:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with Counting() as inbox:
+            tasks = [asyncio.create_task(take(inbox)) for _ in range(many)]
+            await until_waiting()
+            sendfd.send(ME, *[0] * 100, data=b"kept")
+            resource.setrlimit(resource.RLIMIT_NOFILE, (60, limits[1]))
+            try:
+                await asyncio.sleep(0.5)
+                # Once when they came, once for the parcel, and then twenty times a second.
+                assert inbox.in_vain <= 2 * many + 15
+                failed = [task for task in tasks if task.done()]
+                assert [type(task.exception()) for task in failed] == [OSError]
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            done, _ = await asyncio.wait(
+                set(tasks) - set(failed), return_when=asyncio.FIRST_COMPLETED, timeout=10
+            )
+            assert [task.result() for task in done] == [b"kept"]
+            inbox.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(main(), timeout=30))
+
+
+def test_arecv() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        task = asyncio.create_task(inbox.arecv())
+        await until_waiting()
+        sendfd.send(ME, 0, data=b"one")
+        with await task as parcel:
+            assert parcel.data == b"one"
+        task = asyncio.create_task(inbox.arecv())
+        await until_waiting()
+        inbox.close()
+        with pytest.raises(OSError, match="closed") as caught:
+            await task
+        assert caught.value.errno == errno.EBADF
+
+    run(main)
 
 
 @pytest.mark.parametrize("at_once", [1, 10, 100])

@@ -12,6 +12,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
@@ -208,6 +209,17 @@ def test_a_buffer_that_fails_says_so_itself() -> None:
     released.release()
     with pytest.raises(ValueError, match="released memoryview"):
         sendfd.send(ME, 0, data=released)
+
+
+class Interrupted:
+    def __buffer__(self, flags: int) -> memoryview:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="has no buffers in Python")
+def test_a_buffer_that_is_interrupted() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        sendfd.send(ME, 0, data=Interrupted())
 
 
 class Broken:

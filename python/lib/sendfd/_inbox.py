@@ -7,7 +7,7 @@ import os
 import warnings
 
 from ._sendfd import SIGNO, Mailbox
-from ._waiting import Turns, Waiters, sleep
+from ._waiting import Turns, Waiters
 
 TYPE_CHECKING = False
 
@@ -92,23 +92,30 @@ class Inbox(Mailbox):
         return self
 
     async def __anext__(self) -> Parcel:
-        """Takes the next parcel. Nothing is lost if the wait is cancelled."""
+        """Takes the next parcel, as arecv() does."""
+        try:
+            return await self.arecv()
+        except OSError as error:
+            if error.errno != errno.EBADF or not self.closed:
+                raise
+        raise StopAsyncIteration
+
+    async def arecv(self) -> Parcel:
+        """As recv(). If it is cancelled, nothing is lost."""
         await self._turns.take()
-        while not self.closed:
+        while True:
+            pause = 0.0
             try:
                 return self.recv(timeout=0)
             except BlockingIOError:
-                self._turns.have_waited()
-                wait = self._waiters.wait(self)
+                pass
             except OSError as error:
-                if error.errno == errno.EBADF and self.closed:
-                    break
                 no_room = error.errno in (errno.EMFILE, errno.ENFILE)
                 if not no_room or self._is_news(getattr(error, "parcel_id", 0)):
                     raise
-                wait = sleep(_LOOK_AGAIN)
-            await wait
-        raise StopAsyncIteration
+                pause = _LOOK_AGAIN
+            self._turns.have_waited()
+            await self._waiters.wait(self, pause=pause)
 
     def __del__(self) -> None:
         if not self.closed and self._pid == os.getpid():

@@ -46,9 +46,12 @@ class Waiters:
         self._write = write
         self._queues: dict[Any, _Queue] = {}
 
-    async def wait(self, source: _Source) -> None:
-        """Until the source polls ready, or wake_all() is called."""
-        await self._queue(source).wait(source)
+    async def wait(self, source: _Source, *, pause: float = 0) -> None:
+        """Until the source polls ready, or wake_all() is called.
+
+        With `pause`, not before that has passed; whoever waits behind has to wait so long, too.
+        """
+        await self._queue(source).wait(source, pause)
 
     def wake_all(self) -> None:
         """All that wait now, from whatever thread."""
@@ -84,12 +87,14 @@ class _Queue:
         self._released: set[Any] = set()
         self._watch: Any = None
 
-    async def wait(self, source: _Source) -> None:
+    async def wait(self, source: _Source, pause: float) -> None:
         place = self.loop.event()
         self._waiting[place] = None
         try:
             if next(iter(self._waiting)) is not place:
                 await self.loop.wait(place)
+            if pause:
+                await self.loop.sleep(pause)
             if place not in self._released and not source.closed:
                 self._watch = self.loop.event()
                 await self.loop.ready(self._fd, self._write, self._watch)

@@ -405,3 +405,4 @@ def test_the_tests_of_the_interpreter(method: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "test_large_fd_transfer" in done.stderr
     assert "TestPicklingConnections" in done.stderr
+    assert "Dangling" not in done.stderr

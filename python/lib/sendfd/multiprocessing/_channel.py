@@ -24,6 +24,7 @@ PATIENCE = 60
 # The sockets of this process's channels, for a forked child to close.
 _sockets: set[SocketType] = set()
 # Without consuming it: where the table is full the descriptor stays in the queue.
+_ONE = socket.CMSG_SPACE(4)
 _FLAGS = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 
 
@@ -65,6 +66,8 @@ class Channel:
                 _sockets.update(self._pair[0])
             self._here, there = self._pair[0]
             self._here.setblocking(True)  # The program may have set another default.
+            self._comes = select.poll()
+            self._comes.register(self._here, select.POLLIN)
             _send(pid, there, patience)
             _close(there)
         except BaseException:
@@ -76,23 +79,15 @@ class Channel:
 
         The answer is empty, or HungUpError is raised, where the other end is closed.
         """
-        room: list[select.epoll] = []
         try:
-            into(room, select.epoll)  # EMFILE now, before it is asked for.
             if not self._asked:
                 into(self._asked, self._here.send, token, socket.MSG_NOSIGNAL)
-            self._wait(patience)
-            room[0].close()
+            while not self._comes.poll(1000):
+                patience.step()
             with creating:
-                into(box, self._here.recvmsg, 2, socket.CMSG_SPACE(4), _FLAGS)
+                into(box, self._here.recvmsg, 2, _ONE, _FLAGS)
         except ConnectionError as error:
             raise HungUpError from error
-
-    def _wait(self, patience: Patience) -> None:
-        answer = select.poll()
-        answer.register(self._here, select.POLLIN)
-        while not answer.poll(1000):
-            patience.step()
 
     def done(self) -> bool:
         """Consumes the answer; whether another question can be asked."""

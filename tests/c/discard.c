@@ -310,3 +310,61 @@ TEST(discarding_waits_for_no_socket_that_lingers)
 		sendfd_inbox_close(inbox);
 	}
 }
+
+/* --- what the sender is told ------------------------------------------------------------------------- */
+static void asks_in_vain(void *arg)
+{
+	(void)arg;
+	sendfd_outbox *outbox;
+	sendfd_info info;
+	struct timespec limit = in_ms(10000);
+	int fds[2] = {2, 2};
+	CHECK_OK(sendfd_outbox_open(getppid(), S, &NOW, &outbox));
+	parent_tell(0);
+	CHECK_ERR(sendfd_outbox_request(outbox, fds, 2, NULL, 0, fds, 2, NULL, 0, &info, &limit), ECONNRESET);
+	sendfd_outbox_close(outbox);
+}
+
+static void is_told_that_it_was_taken(void *arg)
+{
+	(void)arg;
+	sendfd_outbox *outbox;
+	struct timespec limit = in_ms(10000);
+	int fds[2] = {2, 2};
+	CHECK_OK(sendfd_outbox_open(getppid(), S, &NOW, &outbox));
+	CHECK_OK(sendfd_outbox_send(outbox, fds, 2, NULL, 0, &NOW));
+	parent_tell(0);
+	parent_hear(); /* it has been reported */
+	CHECK_ERR(sendfd_outbox_wait_taken(outbox, &NOW), EAGAIN);
+	parent_tell(0);
+	CHECK_OK(sendfd_outbox_wait_taken(outbox, &limit));
+	sendfd_outbox_close(outbox);
+}
+
+TEST(a_discarded_request_has_no_answer)
+{
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	struct child asker = fork_child(asks_in_vain, NULL);
+	child_hear(&asker);
+	sendfd_info info;
+	struct timespec limit = in_ms(5000);
+	CHECK_ERR(sendfd_recv(inbox, &info, &limit), EMSGSIZE);
+	CHECK(info.nfds == 2 && info.reply == -1, "nothing came into the table");
+	CHECK_EQ(sendfd_discard(inbox, &info), 0);
+	child_join(&asker);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(discarded_is_taken_to_its_sender)
+{
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	struct child sender = fork_child(is_told_that_it_was_taken, NULL);
+	child_hear(&sender);
+	sendfd_info info;
+	CHECK_ERR(sendfd_recv(inbox, &info, &NOW), EMSGSIZE);
+	child_tell(&sender, 0);
+	child_hear(&sender);
+	CHECK_EQ(sendfd_discard(inbox, &info), 0);
+	child_join(&sender);
+	sendfd_inbox_close(inbox);
+}

@@ -59,6 +59,7 @@ static const struct {
 #ifdef SYS_clone3
 	CALL(clone3, EAGAIN, ENOMEM),
 #endif
+	CALL(kcmp, ESRCH),
 	CALL(mmap, ENOMEM),
 	CALL(madvise, EINVAL, ENOMEM),
 	CALL(prlimit64, EFAULT),

@@ -176,7 +176,7 @@ static void refuse_in(const struct path *paths, bool all)
 	}
 }
 
-static const struct path *const ALL[] = {SENDING, RECEIVING, LIFETIME};
+static const struct path *const ALL[] = {SENDING, RECEIVING, LIFETIME, ASKING};
 
 static bool parse(char *spec)
 {

@@ -52,7 +52,7 @@ struct path {
 	/* OLD_TOO: on older kernels even in a short run, for it differs there */
 	enum { ALWAYS = 0, NEEDS_ROOT = 1, NEEDS_PIDFD = 2, OLD_TOO = 4 } when;
 };
-extern const struct path SENDING[], RECEIVING[], LIFETIME[]; /* each ends with a name of NULL */
+extern const struct path SENDING[], RECEIVING[], LIFETIME[], ASKING[]; /* each ends with a name of NULL */
 
 bool is_refused_with(int error); /* in this case */
 void wrong(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -1,0 +1,77 @@
+/* A parcel that cannot be taken and is kept, while many links end: mail behind them comes before it. */
+#include "harness.h"
+
+#define CROWD 60 /* one look shows 64 */
+
+static char name[64];
+static pid_t target;
+
+static void sends_when_told(void *arg)
+{
+	(void)arg;
+	for (long count; (count = parent_hear());) {
+		int fds[2] = {make_memfd(count), 2};
+		CHECK_OK(sendfds(target, S, fds, (size_t)count, NULL, 0, NULL));
+		close(fds[0]);
+		parent_tell(0);
+	}
+}
+
+static void let_send(struct child *sender, long count)
+{
+	child_tell(sender, count);
+	child_hear(sender);
+}
+
+static void let_end(struct child *sender)
+{
+	child_tell(sender, 0);
+	child_join(sender);
+}
+
+/* Each link is known before the next one is made. */
+static void connects_and_goes(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < CROWD; i++) {
+		int link = raw_connect(name);
+		CHECK(link >= 0 && raw_send(link, &WIRE(1, 0), sizeof WIRE(1, 0), (int[]){2}, 1) == 0);
+		parent_tell(0);
+		parent_hear();
+	}
+}
+
+static void mail_comes_first(unsigned flags)
+{
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	inbox_name(target, S, name, sizeof name);
+	struct child one = fork_child(sends_when_told, NULL), other = fork_child(sends_when_told, NULL);
+	struct child crowd = fork_child(connects_and_goes, NULL);
+	for (int i = 0; i < CROWD; i++) {
+		child_hear(&crowd);
+		close(recv_soon(inbox, NULL));
+		if (i < CROWD - 1)
+			child_tell(&crowd, 0);
+	}
+	let_send(&one, 1);
+	take_number(recv_soon(inbox, NULL), 1);
+	let_send(&other, 2); /* too large for sendfd_recv */
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+	child_tell(&crowd, 0);
+	child_join(&crowd);
+	let_send(&one, 1);
+	take_number(recv_soon(inbox, NULL), 1);
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+	int fds[2];
+	CHECK_EQ(sendfd_recvs(inbox, fds, 2, NULL, 0, NULL, &NOW), 2);
+	take_number(fds[0], 2);
+	close(fds[1]);
+	let_end(&one);
+	let_end(&other);
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(mail_behind_many_ends_comes_first) { mail_comes_first(0); }
+TEST(mail_behind_many_ends_comes_first_quiet) { mail_comes_first(SENDFD_INBOX_NOSIGNAL); }

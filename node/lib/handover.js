@@ -1,14 +1,12 @@
 const fs = require('node:fs');
 const net = require('node:net');
-const { performance } = require('node:perf_hooks');
 const native = require('./addon.js');
 const { options, waiting } = require('./arguments.js');
 const { coded } = require('./errors.js');
 const { limited } = require('./limited.js');
 const { Outbox } = require('./outbox.js');
 const { checkServer } = require('./server.js');
-
-const now = performance.now.bind(performance);
+const { now } = require('./time.js');
 
 /** Gives a listener to another process, and ends with answering what has come here. */
 async function handOver(server, to, given) {

@@ -1,5 +1,5 @@
 const { aborted } = require('./errors.js');
-const { clearTimeout, setTimeout } = require('./time.js');
+const { clearTimeout, now, setTimeout } = require('./time.js');
 
 /**
  * A promise that settles when `begin`'s argument is called, with an error or a value, or when the time is
@@ -20,7 +20,14 @@ function limited({ timeout, signal }, timedOut, begin) {
       else resolve(value);
     };
     const onAbort = () => settle(aborted(signal));
-    const timer = timeout < Infinity ? setTimeout(() => settle(timedOut()), timeout) : undefined;
+    const deadline = now() + timeout;
+    // Node's timers count from when the turn of the loop began, and so may come early.
+    const onTime = () => {
+      const left = deadline - now();
+      if (left <= 0) settle(timedOut());
+      else timer = setTimeout(onTime, Math.ceil(left));
+    };
+    let timer = timeout < Infinity ? setTimeout(onTime, timeout) : undefined;
     signal?.addEventListener('abort', onAbort);
     try {
       stop = begin(settle);

@@ -1,6 +1,7 @@
-// Timers as they were when this package was loaded: test runners put others in their place, in which
-// no time passes.
+// Timers and the clock as they were when this package was loaded: test runners put others in their
+// place, in which no time passes.
 
+const { performance } = require('node:perf_hooks');
 const timers = require('node:timers');
 
 const { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } =
@@ -10,6 +11,7 @@ module.exports = {
   clearImmediate,
   clearInterval,
   clearTimeout,
+  now: performance.now.bind(performance),
   setImmediate,
   setInterval,
   setTimeout,

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { test } = require('node:test');
-const { Inbox, send, sendAsync } = require('..');
+const { Inbox, Outbox, send, sendAsync } = require('..');
 const { LIMIT, run } = require('./common.js');
 
 const ABORTED = { name: 'AbortError', code: 'ABORT_ERR' };
@@ -130,4 +130,18 @@ test('a signal closes an inbox, and is let go when the inbox is closed', LIMIT, 
   }
   new Inbox({ signo: 51, signal: other.signal }).close();
   assert.deepEqual(listeners, { added: 1, removed: 1 });
+});
+
+test('no call ends before its time', LIMIT, async () => {
+  for (let round = 0; round < 150; round++) {
+    // Node's timers count from when this turn of the loop began.
+    const busy = performance.now() + 5;
+    while (performance.now() < busy);
+    const start = performance.now();
+    await assert.rejects(Outbox.open(process.pid, { signo: 59, timeout: 5 }), {
+      code: 'ETIMEDOUT',
+    });
+    const took = performance.now() - start;
+    assert.ok(took >= 5, `round ${round}: ${took} ms`);
+  }
 });

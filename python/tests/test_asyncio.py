@@ -157,6 +157,21 @@ def test_closing_ends_the_iteration() -> None:
     run(main)
 
 
+def test_init_that_is_refused_leaves_who_waits_alone() -> None:
+    async def main(inbox: sendfd.Inbox) -> None:
+        tasks = [asyncio.create_task(take(inbox)) for _ in range(2)]
+        await until_waiting()
+        with pytest.raises(ValueError, match="has been opened"):
+            inbox.__init__()  # type: ignore[misc]
+        sendfd.send(ME, 0, data=b"first")
+        assert await tasks[0] == b"first"
+        inbox.close()
+        with pytest.raises(StopAsyncIteration):
+            await tasks[1]
+
+    run(main)
+
+
 def test_closing_from_another_thread_ends_the_iteration() -> None:
     async def main(inbox: sendfd.Inbox) -> None:
         task = asyncio.create_task(iterate(inbox))

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from ._sendfd import Parcel
     from ._types import HasFileno
 
+_send: Any = send  # Takes either, which its overloads know one by one.
+
 # Where too many others wait to be accepted, nothing tells of an end of it.
 _LOOK_AGAIN = 0.02
 
 
 async def asend(
-    to: Any = None,
+    to: int | None = None,
     *fds: int | HasFileno,
     pidfd: int | HasFileno | None = None,
     data: Buffer = b"",
@@ -32,13 +34,15 @@ async def asend(
     """As send(), and waits for room. If it is cancelled, nothing has been sent."""
     while True:
         try:
-            return send(to, *fds, pidfd=pidfd, data=data, signal=signal)
+            _send(to, *fds, pidfd=pidfd, data=data, signal=signal)
         except BlockingIOError:
             await _room(to, pidfd, signal)
+        else:
+            return
 
 
 async def arequest(
-    to: Any = None,
+    to: int | None = None,
     *fds: int | HasFileno,
     pidfd: int | HasFileno | None = None,
     data: Buffer = b"",
@@ -55,7 +59,7 @@ async def arequest(
                 return await outbox.arequest(*fds, data=data)
 
 
-async def _room(to: Any, pidfd: Any, signal: int) -> None:
+async def _room(to: int | None, pidfd: int | HasFileno | None, signal: int) -> None:
     try:
         fd = room(to, pidfd, signal)
     except BlockingIOError:

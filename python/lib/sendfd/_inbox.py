@@ -49,9 +49,9 @@ class Inbox(Mailbox):
     _pid = 0  # Nobody's, where __init__ did not run.
 
     def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
+        self._open(signal, thread, signals)
         self._waiters = Waiters()
         self._turns = Turns()
-        self._open(signal, thread, signals)
         self._pid = os.getpid()
 
     def close(self) -> None:

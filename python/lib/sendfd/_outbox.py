@@ -59,6 +59,7 @@ class Outbox(HeldLink):
         signal: int = SIGNO,
         timeout: float | None = 0,
     ) -> None:
+        self._open(to, pidfd, signal, timeout)
         self._room = Waiters(write=True)
         self._taken = Waiters()
         # While anybody waits; for all of them.
@@ -68,7 +69,6 @@ class Outbox(HeldLink):
         self._all_taken = 0
         self._turns = Turns()
         self._said = (f"pidfd={pidfd}" if to is None else f"to={to}") + f" signal={signal}"
-        self._open(to, pidfd, signal, timeout)
         self._pid = os.getpid()
 
     @classmethod

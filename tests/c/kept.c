@@ -367,6 +367,52 @@ TEST(refused_is_told_from_a_full_table)
 	sendfd_inbox_close(inbox);
 }
 
+static atomic_bool toggling;
+
+/* Frees a number, and takes it again. */
+static void *toggles(void *arg)
+{
+	int fd = *(int *)arg;
+	while (toggling) {
+		close(fd);
+		while ((fd = fcntl(2, F_DUPFD_CLOEXEC, 0)) < 0)
+			CHECK(errno == EMFILE);
+	}
+	*(int *)arg = fd;
+	return NULL;
+}
+
+TEST(a_full_table_is_no_refusal_while_other_threads_make_room)
+{
+	int sent = make_memfd(7), hoard[128], hoarded = 0, taken = 0;
+	set_limit(RLIMIT_NOFILE, 128);
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	CHECK_OK(sendfd(getpid(), S, sent));
+	CHECK_ERR(sendfd_recvs(inbox, NULL, 0, NULL, 0, NULL, &NOW), EMSGSIZE); /* the link is accepted */
+	for (int fd; (fd = fcntl(2, F_DUPFD_CLOEXEC, 0)) >= 0;)
+		hoard[hoarded++] = fd;
+	toggling = true;
+	pthread_t other = thread_start(toggles, &hoard[hoarded - 1]);
+	long end = now_ms() + 1500;
+	while (now_ms() < end) {
+		int fd = sendfd_recv(inbox, NULL, &NOW);
+		CHECK(fd >= 0 || fd == -EMFILE, "%s", errno_name(-fd));
+		if (fd >= 0) {
+			taken++;
+			close(fd);
+			CHECK_OK(sendfd(getpid(), S, sent));
+		}
+	}
+	toggling = false;
+	thread_join(other);
+	CHECK(taken > 0);
+	while (hoarded)
+		close(hoard[--hoarded]);
+	take_number(recv_soon(inbox, NULL), 7);
+	close(sent);
+	sendfd_inbox_close(inbox);
+}
+
 /* --- more descriptors than there ever were ------------------------------------------------------------- */
 TEST(more_descriptors_than_the_kernel_passes_today)
 {

@@ -5,7 +5,7 @@ use crate::parcel::Info;
 use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::message::{self, Credentials, Rights};
-use crate::sys::{Errno, Result, fd};
+use crate::sys::{Errno, Result, fd, release};
 use crate::wire::{HEADER, Header, Malformed};
 use std::io::IoSliceMut;
 use std::ops::RangeInclusive;
@@ -133,7 +133,7 @@ pub(crate) fn take(
         Some(Errno(libc::EMSGSIZE))
     } else if came < claimed {
         // KERNEL: it says that some could not be installed, and not why.
-        let refused = fd::table_has_room(link);
+        let refused = fd::table_has_room(link) && release::is_refused(link);
         Some(Errno(if refused { libc::EACCES } else { libc::EMFILE }))
     } else {
         once_more(|| message::discard(link)).err()

@@ -50,6 +50,18 @@ pub(crate) fn discard_elsewhere(socket: BorrowedFd<'_>) -> Result<()> {
     discarded
 }
 
+/// Whether this process may not receive a descriptor of the first message of `socket`, which could not be
+/// installed though the table has room by now.
+///
+/// In the table of the program it might be another thread that has just made room; in a table of its own,
+/// nothing but a refusal keeps them out.
+pub(crate) fn is_refused(socket: BorrowedFd<'_>) -> bool {
+    let keeper = Keeper::of([socket], What::FirstMessage);
+    let verdict = keeper.map_or(UNKNOWN, |keeper| keeper.shared().verdict.load(Ordering::Acquire));
+    // Where no thread can have such a table, what this one has seen has to do.
+    verdict != ALLOWED
+}
+
 /// What the thread keeps.
 #[derive(Clone, Copy, Debug)]
 enum What {
@@ -71,6 +83,8 @@ struct Shared {
     users: AtomicU32,
     size: usize,
     what: What,
+    /// Whether the first message's descriptors could be installed.
+    verdict: AtomicU32,
     /// In ascending order.
     numbers: *const RawFd,
     count: usize,
@@ -78,6 +92,10 @@ struct Shared {
     owner: *mut c_void,
     drop_owner: unsafe fn(*mut c_void),
 }
+
+const UNKNOWN: u32 = 0;
+const ALLOWED: u32 = 1;
+const REFUSED: u32 = 2;
 
 /// The thread has not said yet what it can do.
 const STARTS: u32 = 0;
@@ -146,6 +164,7 @@ impl Shared {
             users: AtomicU32::new(2),
             size,
             what,
+            verdict: AtomicU32::new(UNKNOWN),
             numbers,
             count,
             owner: mapped.wrapping_byte_add(offset_of!(Mapped<A>, owner)).cast(),
@@ -255,7 +274,9 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
                 }
                 What::FirstMessage => {
                     table.close_all_but(known.numbers());
-                    known.numbers().iter().for_each(|socket| install_first_message(*socket));
+                    for socket in known.numbers() {
+                        known.verdict.store(install_first_message(*socket), Ordering::Release);
+                    }
                     known.enter(KEEPS);
                 }
             }
@@ -271,14 +292,22 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
 }
 
 /// Installs the descriptors of the first message in the table of this thread, for as long as it runs.
-fn install_first_message(socket: RawFd) {
+fn install_first_message(socket: RawFd) -> u32 {
     let mut rights = Rights::new();
     let look = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-    if let Err(Errno(libc::ECONNRESET)) = message::receive(socket, &mut [], &mut rights, look) {
+    let mut seen = message::receive(socket, &mut [], &mut rights, look);
+    if let Err(Errno(libc::ECONNRESET)) = seen {
         // KERNEL: one may stand in front of messages that are still queued.
-        let _ = message::receive(socket, &mut [], &mut rights, look);
+        seen = message::receive(socket, &mut [], &mut rights, look);
     }
     std::mem::forget(rights);
+    // SAFETY: takes no pointers.
+    let has_room = || check(unsafe { libc::fcntl(socket, libc::F_DUPFD_CLOEXEC, 0) }).is_ok();
+    match seen {
+        Ok(seen) if seen.rights_cut && has_room() => REFUSED,
+        Ok(_) => ALLOWED,
+        Err(_) => UNKNOWN,
+    }
 }
 
 /// What a table of this thread's own may hold besides.

@@ -27,15 +27,17 @@ const server = http.createServer((request, response) => {
 
 const inbox = new Inbox();
 inbox.on('parcel', (parcel) => {
-  const socket = parcel.socket();
+  const socket = parcel.connect(server);
   accepted.set(socket, parcel.pid);
-  server.emit('connection', socket);
 });
 inbox.on('error', (error) => console.error(error.message));
 
-// No connection is cut off: those that are open are served to their end.
+// No connection is cut off: those that are open are served to their end, which their next answer tells
+// them of. The next request of one that seems idle may be on its way.
 process.once('SIGTERM', () => {
   inbox.close();
-  server.closeIdleConnections?.();
+  server.prependListener('request', (_request, response) => {
+    response.shouldKeepAlive = false;
+  });
 });
 console.log(`worker ${process.pid} is ready`);

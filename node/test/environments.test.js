@@ -112,8 +112,8 @@ test('workers that are ended at random, in the middle of everything', LIMIT, asy
   const before = countFds();
   const script = `
     const { parentPort, workerData: signo } = require('node:worker_threads');
-    const { Inbox, sendAsync } = require(${JSON.stringify(ROOT)});
-    const take = async (inbox) => { for await (const parcel of inbox) if (Math.random() < 0.9) parcel.close(); };
+    const { Inbox, Outbox, request, sendAsync } = require(${JSON.stringify(ROOT)});
+    const take = async (inbox) => { for await (const parcel of inbox) { if (parcel.wantsReply && Math.random() < 0.5) try { parcel.reply(0); } catch (error) { if (error.code !== 'EPIPE') throw error; } if (Math.random() < 0.9) parcel.close(); } };
     const inbox = new Inbox({ signo });
     take(inbox);
     take(inbox);
@@ -121,6 +121,16 @@ test('workers that are ended at random, in the middle of everything', LIMIT, asy
     // Nobody takes this: it fills, and a call waits for room.
     const full = new Inbox({ signo: signo + 4 });
     (async () => { for (;;) await sendAsync(process.pid, 0, { signo: signo + 4 }); })();
+    // Requests that are answered, closed unanswered, and never taken.
+    const ask = async (to) => {
+      const outbox = await Outbox.open(process.pid, { signo: to });
+      const reached = async (call) => { for (;;) await call().catch(() => {}).then((answer) => answer?.close()); };
+      reached(() => outbox.request([0]));
+      reached(() => outbox.taken({ timeout: 2 }));
+      reached(() => request(process.pid, [], { signo: to, timeout: 2 }));
+    };
+    ask(signo);
+    ask(signo + 4);
     setInterval(flood, 1);
     setInterval(() => { full.unref(); full.ref(); }, 1);
     parentPort.postMessage('open');`;

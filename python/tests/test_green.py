@@ -181,21 +181,25 @@ other = sendfd.Inbox(51)
 print(wait(waiting))
 """
 
-CASES = [
-    (TIMEOUT, ["True True"]),
-    (LATER, ["b'later' True"]),
-    (MANY, ["True"]),
-    (CLOSED, ["True"]),
-    (FULL, ["full True", "b'last'"]),
-    (TAKEN, ["not yet True", "[None, None, None]"]),
-    (ASKED, ["True"]),
-    (OPENED_LATE, ["opened"]),
-    (OTHER_THREAD, ["[b'to a thread']"]),
-]
+CASES = {
+    "timeout": (TIMEOUT, ["True True"]),
+    "later": (LATER, ["b'later' True"]),
+    "many": (MANY, ["True"]),
+    "closed": (CLOSED, ["True"]),
+    "full": (FULL, ["full True", "b'last'"]),
+    "taken": (TAKEN, ["not yet True", "[None, None, None]"]),
+    "asked": (ASKED, ["True"]),
+    "opened late": (OPENED_LATE, ["opened"]),
+    "another thread": (OTHER_THREAD, ["[b'to a thread']"]),
+}
 
 
-@pytest.mark.parametrize(("code", "says"), CASES)
-@pytest.mark.parametrize("patched", [GEVENT, GEVENT_UNPATCHED, EVENTLET])
+@pytest.mark.parametrize(("code", "says"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "patched",
+    [GEVENT, GEVENT_UNPATCHED, EVENTLET],
+    ids=["gevent", "gevent without patching", "eventlet"],
+)
 def test_what_waits_lets_others_run(
     child: Callable[..., Child], patched: str, code: str, says: list[str]
 ) -> None:

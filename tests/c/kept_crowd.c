@@ -1,7 +1,8 @@
-/* A parcel that cannot be taken and is kept, while many links end: mail behind them comes before it. */
+/* Parcels that cannot be taken and are kept: mail comes before them, also behind many ends, and behind many of them. */
 #include "harness.h"
 
 #define CROWD 60 /* one look shows 64 */
+#define KEPT 252
 
 static char name[64];
 static pid_t target;
@@ -75,3 +76,43 @@ static void mail_comes_first(unsigned flags)
 
 TEST(mail_behind_many_ends_comes_first) { mail_comes_first(0); }
 TEST(mail_behind_many_ends_comes_first_quiet) { mail_comes_first(SENDFD_INBOX_NOSIGNAL); }
+
+static void send_what_is_too_large(void *arg)
+{
+	(void)arg;
+	for (int i = 0; i < KEPT; i++) {
+		int link = raw_connect(name);
+		CHECK(link >= 0 && raw_send(link, &WIRE(2, 0), sizeof WIRE(2, 0), (int[]){2, 2}, 2) == 0);
+		parent_tell(0);
+		parent_hear(); /* it is kept */
+	}
+}
+
+static void mail_comes_before_many(unsigned flags)
+{
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	inbox_name(target, S, name, sizeof name);
+	struct child one = fork_child(sends_when_told, NULL);
+	let_send(&one, 1);
+	take_number(recv_soon(inbox, NULL), 1);
+	struct child many = fork_child(send_what_is_too_large, NULL);
+	for (int i = 0; i < KEPT; i++) {
+		child_hear(&many);
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+		if (i < KEPT - 1)
+			child_tell(&many, 0);
+	}
+	for (int i = 0; i < 5; i++) {
+		let_send(&one, 1);
+		take_number(recv_soon(inbox, NULL), 1);
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMSGSIZE);
+	}
+	child_tell(&many, 0);
+	child_join(&many);
+	let_end(&one);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(mail_behind_many_that_are_kept_comes_first) { mail_comes_before_many(0); }
+TEST(mail_behind_many_that_are_kept_comes_first_quiet) { mail_comes_before_many(SENDFD_INBOX_NOSIGNAL); }

@@ -1,0 +1,92 @@
+/* What is discarded counts as taken: the others keep the order they have. */
+#include "harness.h"
+
+static pid_t target;
+
+/* TOO_LARGE: with a descriptor more than sendfd_recv takes, and so many bytes. */
+#define TOO_LARGE(bytes) (1001 + (bytes))
+
+static void sends_when_told(void *arg)
+{
+	(void)arg;
+	static const char bytes[100];
+	for (long number; (number = parent_hear());) {
+		int fds[2] = {make_memfd(number), 2};
+		bool large = number > 1000;
+		CHECK_OK(sendfds(target, S, fds, large ? 2 : 1, bytes, large ? (size_t)(number - TOO_LARGE(0)) : 0, NULL));
+		close(fds[0]);
+		parent_tell(0);
+	}
+}
+
+static void let_send(struct child *sender, long number)
+{
+	child_tell(sender, number);
+	child_hear(sender);
+}
+
+static void let_end(struct child *sender)
+{
+	child_tell(sender, 0);
+	child_join(sender);
+}
+
+static void discard_first(sendfd_inbox *inbox, int bytes)
+{
+	sendfd_info info;
+	CHECK_ERR(sendfd_recv(inbox, &info, &NOW), EMSGSIZE);
+	CHECK_EQ(info.len, bytes);
+	CHECK_OK(sendfd_discard(inbox, &info));
+}
+
+TEST(signals_keep_the_order_of_arrival)
+{
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	struct child one = fork_child(sends_when_told, NULL), other = fork_child(sends_when_told, NULL);
+	let_send(&one, 1);
+	expect_number(inbox, 1);
+	let_send(&other, 2);
+	expect_number(inbox, 2);
+	for (int bytes = 0; bytes < 30; bytes += 10) {
+		let_send(&one, TOO_LARGE(bytes));
+		let_send(&other, 3);
+		let_send(&one, 4);
+		let_send(&other, 5);
+		discard_first(inbox, bytes);
+		expect_number(inbox, 3);
+		expect_number(inbox, 4);
+		expect_number(inbox, 5);
+		expect_empty(inbox);
+	}
+	let_end(&one);
+	let_end(&other);
+	sendfd_inbox_close(inbox);
+}
+
+/* Without signals each link has its turn: what waits there when it comes, and no more. */
+TEST(each_link_has_its_turn)
+{
+	target = getpid();
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	struct child one = fork_child(sends_when_told, NULL), other = fork_child(sends_when_told, NULL);
+	let_send(&one, 1);
+	expect_number(inbox, 1);
+	let_send(&other, 2);
+	expect_number(inbox, 2);
+	expect_empty(inbox);
+	for (int bytes = 0; bytes < 30; bytes += 10) {
+		let_send(&one, TOO_LARGE(bytes));
+		let_send(&one, 3);
+		let_send(&other, 4);
+		discard_first(inbox, bytes);
+		let_send(&one, 5);
+		expect_number(inbox, 3);
+		expect_number(inbox, 4);
+		expect_number(inbox, 5);
+		expect_empty(inbox);
+	}
+	let_end(&one);
+	let_end(&other);
+	sendfd_inbox_close(inbox);
+}

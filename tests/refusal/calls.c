@@ -65,6 +65,8 @@ static const struct {
 	CALL(prlimit64, EFAULT),
 	ONLY_REFUSED(rt_sigaction),
 	ONLY_REFUSED(rt_sigprocmask),
+	ONLY_REFUSED(rt_sigpending),
+	ONLY_REFUSED(kcmp),
 	ONLY_REFUSED(getrandom),
 };
 

@@ -12,6 +12,9 @@ use crate::sys::{Errno, Result, epoll, signal};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 
+/// How often an inbox that is closed tries again to accept what waits.
+const MOST_FRUITLESS: u32 = 1000;
+
 #[derive(Debug)]
 pub(crate) struct Listener {
     epoll: Arc<PrivateFd>,
@@ -194,10 +197,13 @@ impl Listener {
             epoll::remove(self.epoll.as_fd(), listener.as_fd());
             self.reserve.give_up();
             let accept = || PrivateFd::new(|| socket::accept(listener.as_fd()));
+            let mut fruitless = 0;
             loop {
                 match accept() {
                     Ok(socket) => unread.put(socket),
-                    Err(Errno(libc::ECONNABORTED | libc::EINTR)) => {}
+                    Err(Errno(libc::ECONNABORTED | libc::EINTR)) if fruitless < MOST_FRUITLESS => {
+                        fruitless += 1;
+                    }
                     // KERNEL: EINVAL, since it was shut down.
                     Err(Errno(libc::EINVAL | libc::EAGAIN)) => return,
                     Err(_) if unread.close() => {}

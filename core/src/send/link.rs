@@ -244,3 +244,50 @@ impl AsFd for Link {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Identity, Task};
+    use crate::sys::signal::Interruptions;
+    use std::time::{Duration, Instant};
+
+    /// As long as it takes where nothing ends the wait: no test waits for it.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// What a connection to this process gives while no more can wait to be accepted.
+    fn connect_in_vain(signo: i32, timeout: Duration, interruptible: bool) -> (Errno, Duration) {
+        let signal = Signal::new(signo).expect("real-time");
+        let listener = PrivateFd::new(|| socket::create(Blocking::No)).expect("a socket");
+        let name = address::name(Identity::own(false).expect("known"), signal);
+        socket::bind(listener.as_fd(), &name).expect("a free name");
+        socket::listen(listener.as_fd(), 0).expect("bound");
+        let us = Recipient::find(Task::this_process().into()).expect("this process");
+        let open = |timeout, interruptible| {
+            Link::open(&us, signal, Deadline::after(Some(timeout)), interruptible)
+        };
+        let mut waiting = Vec::new();
+        while let Ok(link) = open(Duration::ZERO, false) {
+            waiting.push(link);
+        }
+        let (interruptions, begun) = (Interruptions::of_this_thread(), Instant::now());
+        let errno = open(timeout, interruptible).expect_err("nobody accepts");
+        drop(interruptions);
+        (errno, begun.elapsed())
+    }
+
+    #[test]
+    fn signals_do_not_put_off_the_deadline_of_a_connection() {
+        let timeout = Duration::from_millis(300);
+        let (errno, waited) = connect_in_vain(57, timeout, false);
+        assert_eq!(errno, Errno(libc::ETIMEDOUT));
+        assert!(waited >= timeout && waited < LONG / 3, "{waited:?}");
+    }
+
+    #[test]
+    fn a_signal_ends_the_wait_for_a_connection_where_it_may() {
+        let (errno, waited) = connect_in_vain(58, LONG, true);
+        assert_eq!(errno, Errno(libc::EINTR));
+        assert!(waited < LONG / 3, "{waited:?}");
+    }
+}

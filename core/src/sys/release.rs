@@ -7,15 +7,17 @@
 //! So a thread is started that copies the table, closes in its copy whatever else there is, and ends
 //! once the descriptors are closed in the table of the program, which then is not the last to close
 //! them. The program's own files are in that copy for some microseconds, as they are in that of a child
-//! that is about to exec.
+//! that is about to exec; whoever has started the thread does not go on before, except where the close of
+//! one of them is slow, which is not the last one.
 
 use super::message::{self, Rights};
-use super::{Errno, Result, check};
+use super::{Errno, Result, check, futex};
 use std::ffi::{c_int, c_uint, c_void};
 use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Enough for a few calls; the C library adds what its thread-local storage takes.
 const STACK: usize = 64 << 10;
@@ -99,12 +101,17 @@ const REFUSED: u32 = 2;
 
 /// The thread has not said yet what it can do.
 const STARTS: u32 = 0;
-/// It has the descriptors open in a table of its own.
-const KEEPS: u32 = 1;
+/// It has the descriptors open in a table of its own, and others as well.
+const COPIED: u32 = 1;
+/// It has them alone.
+const KEEPS: u32 = 2;
 /// They are closed in the table of the program.
-const MAY_END: u32 = 2;
+const MAY_END: u32 = 3;
 /// It can have no table of its own, and closes them in that of the program.
-const CLOSES: u32 = 3;
+const CLOSES: u32 = 4;
+
+/// How long to wait until a copy of the program's own files is closed, which one of them can make slow.
+const MOST: Duration = Duration::from_millis(20);
 
 impl Keeper {
     /// Owns `fds` from here on.
@@ -112,7 +119,10 @@ impl Keeper {
         let keeper = Keeper(Shared::new(fds, what)?);
         let shared = keeper.shared();
         match start(keeper.0) {
-            Ok(()) => shared.wait_while(STARTS),
+            Ok(()) => {
+                shared.wait_while(STARTS);
+                shared.wait_briefly_while(COPIED);
+            }
             // The thread's share is its own only if it comes to be.
             Err(_) => shared.users.store(1, Ordering::Relaxed),
         }
@@ -198,24 +208,50 @@ impl Shared {
 
     fn enter(&self, state: u32) {
         self.state.store(state, Ordering::Release);
-        let all = c_int::MAX;
-        // SAFETY: a valid word.
-        unsafe { libc::syscall(libc::SYS_futex, &raw const self.state, FUTEX_WAKE, all) };
+        futex::wake_all(&self.state);
+    }
+
+    /// The thread has nothing else any more. `false`: it may end.
+    fn keep(&self) -> bool {
+        let from = match self.what {
+            What::Descriptors => COPIED,
+            What::FirstMessage => STARTS,
+        };
+        let keeps =
+            self.state.compare_exchange(from, KEEPS, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        futex::wake_all(&self.state);
+        keeps
     }
 
     fn wait_while(&self, state: u32) {
-        let for_ever = std::ptr::null::<libc::timespec>();
         while self.state.load(Ordering::Acquire) == state {
+            let for_ever = std::ptr::null::<libc::timespec>();
             // SAFETY: a valid word, and no timeout.
             unsafe {
                 libc::syscall(libc::SYS_futex, &raw const self.state, FUTEX_WAIT, state, for_ever)
             };
         }
     }
+
+    fn wait_briefly_while(&self, state: u32) {
+        let end = Instant::now() + MOST;
+        while self.state.load(Ordering::Acquire) == state {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            let left =
+                libc::timespec { tv_sec: 0, tv_nsec: left.subsec_nanos().cast_signed().into() };
+            // SAFETY: a valid word and timeout.
+            unsafe {
+                let left = &raw const left;
+                libc::syscall(libc::SYS_futex, &raw const self.state, FUTEX_WAIT, state, left)
+            };
+        }
+    }
 }
 
 const FUTEX_WAIT: c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-const FUTEX_WAKE: c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
 
 /// Starts a thread that nobody joins, and that no signal of the program's goes to.
 fn start(shared: NonNull<Shared>) -> Result<()> {
@@ -267,20 +303,18 @@ extern "C" fn keep(argument: *mut c_void) -> *mut c_void {
         // SAFETY: this thread is one of its users, until it lets go of it below.
         let known = unsafe { shared.as_ref() };
         if let Ok(table) = take_table(known.numbers()) {
-            match known.what {
-                What::Descriptors => {
-                    known.enter(KEEPS);
-                    table.close_all_but(known.numbers());
-                }
-                What::FirstMessage => {
-                    table.close_all_but(known.numbers());
-                    for socket in known.numbers() {
-                        known.verdict.store(install_first_message(*socket), Ordering::Release);
-                    }
-                    known.enter(KEEPS);
+            if matches!(known.what, What::Descriptors) {
+                known.enter(COPIED);
+            }
+            table.close_all_but(known.numbers());
+            if matches!(known.what, What::FirstMessage) {
+                for socket in known.numbers() {
+                    known.verdict.store(install_first_message(*socket), Ordering::Release);
                 }
             }
-            known.wait_while(KEEPS);
+            if known.keep() {
+                known.wait_while(KEEPS);
+            }
         } else {
             known.enter(CLOSES);
             known.close();
@@ -374,7 +408,6 @@ pub(crate) mod tests {
     use std::io::{Read, Write, pipe};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::{AsFd, OwnedFd};
-    use std::time::{Duration, Instant};
 
     /// Of a connection whose other side does not read.
     pub(crate) fn lingering() -> (OwnedFd, TcpStream) {

@@ -193,6 +193,42 @@ pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
     }
 }
 
+/// Runs a handler in the calling thread again and again, until it is dropped.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Interruptions(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+#[cfg(test)]
+impl Interruptions {
+    pub(crate) fn of_this_thread() -> Interruptions {
+        extern "C" fn nothing(_: c_int) {}
+        let (process, thread) = (ids::process(), ids::thread());
+        // SAFETY: a struct of integers and pointers, for which zeros are valid: no flags, so that calls
+        // give EINTR.
+        let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
+        action.sa_sigaction = nothing as *const () as usize;
+        // SAFETY: a handler that does nothing.
+        unsafe { libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut()) };
+        let ends = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let until = std::sync::Arc::clone(&ends);
+        std::thread::spawn(move || {
+            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+                // SAFETY: takes no pointers.
+                unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR2) };
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+        });
+        Interruptions(ends)
+    }
+}
+
+#[cfg(test)]
+impl Drop for Interruptions {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

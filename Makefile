@@ -107,7 +107,7 @@ test: test-soak test-fuzz test-memcheck loom
 test-soak: all  ## the account for 20 seconds
 	tests/soak/run --seconds 20
 
-include tests/checkers.mk
+include tests/checkers.mk tests/programs.mk
 
 MUTANTS ?=
 .PHONY: mutants

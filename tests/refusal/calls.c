@@ -66,7 +66,6 @@ static const struct {
 	ONLY_REFUSED(rt_sigaction),
 	ONLY_REFUSED(rt_sigprocmask),
 	ONLY_REFUSED(rt_sigpending),
-	ONLY_REFUSED(kcmp),
 	ONLY_REFUSED(getrandom),
 };
 

@@ -5,16 +5,31 @@ const { fromFailure } = require('./errors.js');
 /** In other runtimes a handle is nothing without its socket or server. */
 const HAS_HANDLES = !process.versions.bun && typeof net.Server.prototype._listen2 === 'function';
 
+/** Of the handles of each kind. */
+const classes = new Map();
+
+/** As what Node makes handles of accepted connections. */
+const SOCKET = 0;
+
 /**
  * What a socket or server is made of: Node's handle, which owns the descriptor from then on. Throws
  * where Node has none for what the descriptor is, and has not touched it then.
  */
-function sourceFrom(fd) {
+function sourceFrom(fd, kind) {
   if (!HAS_HANDLES) return { fd };
-  // Without anything of the user's that could throw once the handle has the descriptor.
+  const Handle = classes.get(kind);
+  if (Handle) {
+    const handle = new Handle(SOCKET);
+    const errno = handle.open(fd);
+    if (!errno) return { handle };
+    handle.close();
+    throw refused('open', errno);
+  }
+  // With nothing of the user's that could throw once the handle has the descriptor.
   const socket = new net.Socket({ fd, manualStart: true });
   const handle = socket._handle;
   socket._handle = null;
+  if (kind) classes.set(kind, handle.constructor);
   return { handle };
 }
 

@@ -131,11 +131,11 @@ class Parcel {
 
   datagram(given) {
     const fd = this.#first();
-    const family = this.#native.family;
+    const type = this.#native.kind;
     if (process.versions.bun) throw unavailable('Bun makes no UDP socket of a descriptor');
     // Node takes { fd: 0 } for no descriptor, and would bind a port.
-    if (!family || fd === 0) throw wrongKind(fd, 'no UDP socket');
-    const socket = dgram.createSocket({ type: `udp${family}`, ...given });
+    if (!type?.startsWith('udp') || fd === 0) throw wrongKind(fd, 'no UDP socket');
+    const socket = dgram.createSocket({ type, ...given });
     try {
       socket.bind({ fd, exclusive: true });
     } catch (error) {
@@ -175,7 +175,7 @@ class Parcel {
   /** Gives the first descriptor to what `make` makes of it; it stays here if that throws. */
   #hand(make) {
     const fd = this.#first();
-    const source = sourceFrom(fd);
+    const source = sourceFrom(fd, this.#native.kind);
     let owner;
     try {
       owner = make(source);

@@ -3,7 +3,8 @@
 use crate::Failure;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
-use rustix::net::{AddressFamily, sockopt::socket_domain};
+use rustix::net::sockopt::{socket_domain, socket_type};
+use rustix::net::{AddressFamily, SocketType};
 use sendfd_core::{Info, Outgoing, Parcel, Reply};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
@@ -81,14 +82,18 @@ impl NativeParcel {
         false
     }
 
-    /// 4 or 6 where the first one is a socket of IP.
+    /// What the first one is, if it is a socket of a usual kind.
     #[napi(getter, catch_unwind)]
-    pub fn family(&self) -> Option<u32> {
-        match socket_domain(self.fds.first()?).ok()? {
-            AddressFamily::INET => Some(4),
-            AddressFamily::INET6 => Some(6),
-            _ => None,
-        }
+    pub fn kind(&self) -> Option<&'static str> {
+        let first = self.fds.first()?;
+        let domain = socket_domain(first).ok()?;
+        Some(match (domain, socket_type(first).ok()?) {
+            (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => "tcp",
+            (AddressFamily::UNIX, SocketType::STREAM) => "unix",
+            (AddressFamily::INET, SocketType::DGRAM) => "udp4",
+            (AddressFamily::INET6, SocketType::DGRAM) => "udp6",
+            _ => return None,
+        })
     }
 
     /// Whether the first one is a socket that listens.

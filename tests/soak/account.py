@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import layout
-from layout import ABOUT, CAUSES, CLOSED, DRAINED, EXEC, SENT, THREAD_END, Inbox, Log, Sent
+from layout import (
+    ABOUT,
+    ALL_TAKEN,
+    CAUSES,
+    CLOSED,
+    DRAINED,
+    EXEC,
+    SENT,
+    SOME_LOST,
+    THREAD_END,
+    Inbox,
+    Log,
+    Sent,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,16 +78,17 @@ class Account:
         parcels = {(s.sender, s.first): s for log in self.senders.values() for s in log.sent}
         received = self._received(parcels)
         # The last that each inbox got by each link: what went that way before must have come, too.
-        last: dict[tuple[int, int, int], int] = defaultdict(int)
+        last: dict[tuple[int, ...], int] = defaultdict(int)
         for key, inbox in received.items():
             sent = parcels[key]
-            way = (sent.sender, inbox, sent.by_pidfd)
+            way = (sent.sender, inbox, sent.way, sent.session)
             last[way] = max(last[way], sent.t0)
         overtaken: Counter[int] = Counter()
         for key, sent in parcels.items():
             self._sent(sent, key in received)
             if sent.state == SENT and key not in received:
                 self._lost(sent, last, overtaken)
+        self._told(parcels, received)
 
     def _received(self, parcels: dict[tuple[int, int], Sent]) -> dict[tuple[int, int], int]:
         received: dict[tuple[int, int], int] = {}
@@ -130,7 +144,32 @@ class Account:
                 if ready and ready <= sent.t0 and sent.t1 <= open_until:
                     self.complain(f"{what}: refused with {sent.state} by an open inbox")
 
-    def _lost(self, sent: Sent, last: dict[tuple[int, int, int], int], overtaken: Counter[int]) -> None:
+    def _told(self, parcels: dict[tuple[int, int], Sent], received: dict[tuple[int, int], int]) -> None:
+        """What an outbox was told of the parcels that went through it."""
+        sessions: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+        for key, sent in parcels.items():
+            if sent.session and sent.state == SENT:
+                sessions[sent.sender, sent.session].append(key)
+        in_hands: Counter[int] = Counter()
+        for (sender, session), keys in sessions.items():
+            what = f"outbox {session} of {sender}, with {len(keys)} parcels to {self._name(parcels[keys[0]].inbox)}"
+            inboxes = {received[key] for key in keys if key in received}
+            if len(inboxes) > 1:
+                self.complain(f"{what}: led to {', '.join(map(self._name, inboxes))}")
+            missing = [parcels[key] for key in keys if key not in received]
+            told = {parcels[key].told for key in keys}
+            if told == {SOME_LOST} and not missing:
+                self.complain(f"{what}: told that something is lost, and all was received")
+            if told == {ALL_TAKEN} and missing:
+                # Each thread of a receiver that is killed can die with one parcel in its hands.
+                meant = self.inboxes[missing[0].inbox]
+                possible = [x for x in self.at[meant.id, meant.signo] if x.cause not in (DRAINED, CLOSED, THREAD_END)]
+                for inbox in possible:
+                    in_hands[inbox.index] += len(missing)
+                if all(in_hands[inbox.index] > inbox.consumers for inbox in possible):
+                    self.complain(f"{what}: told that all is taken, and {len(missing)} were not received")
+
+    def _lost(self, sent: Sent, last: dict[tuple[int, ...], int], overtaken: Counter[int]) -> None:
         meant = self.inboxes[sent.inbox]
         what = f"parcel {sent.first:#x} of {sent.count} from {sent.sender} (thread {sent.thread}) to {self._name(sent.inbox)}"
         possible = [
@@ -144,7 +183,7 @@ class Account:
         if len(possible) > 1:
             return
         (inbox,) = ended
-        if last[sent.sender, inbox.index, sent.by_pidfd] > sent.t1:
+        if last[sent.sender, inbox.index, sent.way, sent.session] > sent.t1:
             # Each thread of a receiver can die with one parcel in its hands.
             overtaken[inbox.index] += 1
             orderly = inbox.cause in (CLOSED, THREAD_END)

@@ -9,12 +9,14 @@ from pathlib import Path
 PAGE, SLOTS, MAX_INBOXES = 4096, 7, 65536
 BOARD_SIZE = PAGE + MAX_INBOXES * 128
 ABOUT, SENT = 1, 2
+BY_OUTBOX = 2
+NOTHING, ALL_TAKEN, SOME_LOST = range(3)
 RUNNING, DRAINED, CLOSED, EXEC, EXIT, THREAD_END = range(6)
 CAUSES = ["killed", "drained", "closed", "exec", "exit", "thread ended"]
 COUNTERS = [
     "EAGAIN", "ETIMEDOUT", "ECONNREFUSED", "ESRCH", "EMFILE", "ETOOMANYREFS", "other errors",
     "forks", "execs", "exits", "reopened", "threads ended", "tables filled", "claimed",
-    "nothing there", "SIGIO", "links",
+    "nothing there", "SIGIO", "told taken", "told lost", "answered", "unanswered", "links",
 ]  # fmt: skip
 
 
@@ -47,9 +49,11 @@ class Sent:
     inbox: int
     state: int
     thread: int
-    by_pidfd: int
+    way: int
     t0: int
     t1: int
+    session: int = 0
+    told: int = NOTHING
 
 
 @dataclass
@@ -96,7 +100,7 @@ def logs(directory: Path, role: str) -> list[Log]:
         log = Log(int(path.name.split("-")[1]), pid, kind, t_begin, bool(ended), counters)
         for i in range(rows):
             if role == "sender":
-                row = struct.unpack_from("<Q3Ii2I2Q", data, PAGE + 64 * i)
+                row = struct.unpack_from("<Q3Ii2I2Q2I", data, PAGE + 64 * i)
                 if row[4]:
                     log.sent.append(Sent(log.number, *row))
             else:

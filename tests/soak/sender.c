@@ -106,7 +106,7 @@ static void send_parcel(const struct target *to, const int *fds, uint32_t n, uin
 
 	struct row_sent *row = &logged->sent[new_row()];
 	row->first = first, row->count = n, row->len = len, row->inbox = to->inbox;
-	row->thread = thread, row->by_pidfd = pidfd >= 0;
+	row->thread = thread, row->way = pidfd >= 0 ? BY_PIDFD : BY_ID;
 	atomic_store(&contacted[pidfd >= 0][to->inbox], 1);
 	for (int tries = 0; tries < 3; tries++) {
 		atomic_store(&row->t0, now());
@@ -131,10 +131,118 @@ static void send_parcel(const struct target *to, const int *fds, uint32_t n, uin
 		close(pidfd);
 }
 
+/* --- outboxes ------------------------------------------------------------------------------------ */
+static const struct timespec *some_patience(void)
+{
+	static const struct timespec none, some = {0, 2000000}, long_one = {0, 50000000};
+	return chance(30) ? &none : chance(70) ? &some : &long_one;
+}
+
+/* Whatever a call on an outbox may give without anything being wrong. */
+static void expect(int error, const char *what)
+{
+	switch (error) {
+	case EPIPE: case ECONNRESET: case ECONNREFUSED: case ESRCH:
+		break;
+	default:
+		if (!may_pass(error))
+			fault("%s gives %s", what, strerror(error));
+	}
+	count_errno(error);
+}
+
+/* The answer is what was asked, and one descriptor that holds it. */
+static bool ask(sendfd_outbox *outbox)
+{
+	uint64_t question = dice(), answer = 0, holds = 0;
+	int fd;
+	errno = 0;
+	int r = sendfd_outbox_request(outbox, NULL, 0, &question, sizeof question, &fd, 1, &answer, sizeof answer,
+	                              NULL, some_patience());
+	if (r < 0) {
+		count(N_UNANSWERED);
+		expect(-r, "a request");
+		return false;
+	}
+	count(N_ANSWERED);
+	if (r != 1 || answer != question)
+		fault("a request for %#lx is answered by %#lx with %d descriptors", question, answer, r);
+	else if (pread(fd, &holds, sizeof holds, 0) != sizeof holds || holds != question)
+		fault("the answer to %#lx has a foreign descriptor", question);
+	if (r == 1)
+		close(fd);
+	return true;
+}
+
+static bool send_through(sendfd_outbox *outbox, const struct target *to, uint32_t session, struct row_sent **ret_row)
+{
+	int fds[3], r;
+	uint32_t wanted = 1 + below(3), n = 0, sequence = atomic_fetch_add(&logged->next, wanted);
+	while (n < wanted && (fds[n] = make_memfd(number_of(sequence + n))) >= 0)
+		n++;
+	*ret_row = NULL;
+	if (n == 0)
+		return true;
+	struct row_sent *row = *ret_row = &logged->sent[new_row()];
+	row->first = number_of(sequence), row->count = n, row->len = 0, row->inbox = to->inbox;
+	row->thread = 0, row->way = BY_OUTBOX, row->session = session;
+	atomic_store(&row->t0, now());
+	atomic_store(&row->state, ABOUT);
+	errno = 0;
+	r = sendfd_outbox_send(outbox, fds, n, NULL, 0, some_patience());
+	atomic_store(&row->t1, now());
+	atomic_store(&row->state, r == 0 ? SENT : r);
+	if (r < 0)
+		expect(-r, "a send through an outbox");
+	for (uint32_t i = 0; i < n; i++)
+		close(fds[i]);
+	return r != -EPIPE;
+}
+
+/* Parcels through one outbox, a question now and then, and what is told of them in the end. */
+static void hold_a_session(void)
+{
+	static atomic_uint sessions;
+	struct row_sent *rows[40];
+	struct target to;
+	sendfd_outbox *outbox;
+	uint32_t sent = 0;
+	bool all_answered = true;
+	if (!pick(&to))
+		return;
+	uint32_t session = atomic_fetch_add(&sessions, 1) + 1;
+	int r = sendfd_outbox_open(to.id, to.signo, some_patience(), &outbox);
+	if (r < 0) {
+		expect(-r, "opening an outbox");
+		return;
+	}
+	for (uint32_t left = 1 + below(40); left > 0 && !ending(); left--) {
+		if (chance(15))
+			all_answered = ask(outbox) && all_answered;
+		if (!send_through(outbox, &to, session, &rows[sent]))
+			left = 1;
+		sent += rows[sent] != NULL;
+	}
+	do
+		r = sendfd_outbox_wait_taken(outbox, some_patience());
+	while (r == -EINTR);
+	if (r < 0)
+		expect(-r, "waiting for taken");
+	/* A question may be what is lost. */
+	uint32_t told = r == 0 ? ALL_TAKEN : r == -ECONNRESET && all_answered ? SOME_LOST : NOTHING;
+	for (uint32_t i = 0; i < sent; i++)
+		atomic_store(&rows[i]->told, told);
+	if (told)
+		count(told == ALL_TAKEN ? N_TOLD_TAKEN : N_TOLD_LOST);
+	sendfd_outbox_close(outbox);
+}
+
 static void make_and_send(uint32_t thread)
 {
 	int fds[SENDFD_MAX_FDS];
 	struct target to;
+	if (chance(10))
+		hold_a_session();
 	if (!pick(&to)) {
 		usleep(1000);
 		return;

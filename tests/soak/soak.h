@@ -42,19 +42,24 @@ struct board {
 enum counter {
 	N_EAGAIN, N_ETIMEDOUT, N_ECONNREFUSED, N_ESRCH, N_EMFILE, N_ETOOMANYREFS, N_OTHER,
 	N_FORK, N_EXEC, N_EXIT, N_REOPEN, N_THREAD_END, N_FULL_TABLE, N_CLAIMED, N_NOTHING, N_OVERFLOW,
+	N_TOLD_TAKEN, N_TOLD_LOST, N_ANSWERED, N_UNANSWERED,
 	N_LINKS, /* the most links that were left at the end */
 	COUNTERS
 };
 
 enum state { ABOUT = 1, SENT = 2 }; /* or a negative errno */
+enum way { BY_ID, BY_PIDFD, BY_OUTBOX };
+enum told { NOTHING, ALL_TAKEN, SOME_LOST }; /* of a session: all parcels that went through one outbox */
 
 struct row_sent {
 	uint64_t first; /* the numbers first, first + 1, ... */
 	uint32_t count, len, inbox;
 	_Atomic int32_t state;
-	uint32_t thread, by_pidfd;
+	uint32_t thread, way;
 	_Atomic uint64_t t0, t1; /* around the last attempt */
-	char pad[16];
+	uint32_t session;        /* of this sender; 0: no outbox */
+	_Atomic uint32_t told;
+	char pad[8];
 };
 
 struct row_taken {

@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define NO_DATA ((const uint8_t *)NULL)
@@ -76,6 +77,25 @@ static void take(struct box *box, const int *got, uint32_t n, const uint8_t *dat
 	keep_or_close(got, n);
 }
 
+/* A parcel without descriptors: a question, whose answer is the same, in bytes and in a descriptor. */
+static void answer(const uint8_t *data, const sendfd_info *info)
+{
+	if (info->reply < 0) {
+		fault("a bare parcel of %u bytes from %d: nobody sends such", info->len, info->pid);
+		return;
+	}
+	int fd = chance(90) ? memfd_create("soak", MFD_CLOEXEC) : -1;
+	if (fd >= 0 && pwrite(fd, data, info->len, 0) == (ssize_t)info->len) {
+		errno = 0;
+		int r = sendfd_reply(info->reply, &fd, 1, data, info->len);
+		if (r < 0 && r != -EPIPE && r != -ETOOMANYREFS)
+			fault("an answer gives %s", strerror(-r));
+	}
+	if (fd >= 0)
+		close(fd);
+	close(info->reply);
+}
+
 /* Nothing was taken: why? */
 static void none_taken(int r)
 {
@@ -100,6 +120,8 @@ int receive_any(struct box *box, unsigned ms)
 	int r = sendfd_recvs(box->inbox, fds, SENDFD_MAX_FDS, bytes, sizeof bytes, &info, &timeout);
 	if (r > 0)
 		take(box, fds, (uint32_t)r, bytes, &info);
+	else if (r == 0)
+		answer(bytes, &info);
 	else
 		none_taken(r);
 	return r;
@@ -152,9 +174,9 @@ bool claim_next(struct box *box)
 	if (r == -ETIMEDOUT) {
 		errno = 0;
 		r = receive_any(box, 0);
-		if (r > 0)
+		if (r >= 0)
 			fault("there was mail, but no signal in a second");
-		return r > 0;
+		return r >= 0;
 	}
 	if (r >= 0) {
 		count(N_CLAIMED);
@@ -162,18 +184,23 @@ bool claim_next(struct box *box)
 	} else if (r != -EMSGSIZE) {
 		none_taken(r);
 	} else {
+		/* It stays, and other links' mail comes first; but it comes. */
 		sendfd_info next = {0};
-		errno = 0;
-		r = sendfd_recvs(box->inbox, fds, SENDFD_MAX_FDS, bytes, sizeof bytes, &next, &none);
-		if (r > 0 && (next.nfds != info.nfds || next.pid != info.pid || next.len != info.len))
-			fault("EMSGSIZE told of %u descriptors from %d, but %u from %d are first", info.nfds,
-			      info.pid, next.nfds, next.pid);
+		do {
+			errno = 0;
+			r = sendfd_recvs(box->inbox, fds, SENDFD_MAX_FDS, bytes, sizeof bytes, &next, &none);
+			if (r > 0)
+				take(box, fds, (uint32_t)r, bytes, &next);
+			else if (r == 0)
+				answer(bytes, &next);
+			else
+				none_taken(r);
+		} while (r >= 0 && next.id != info.id);
 		if (r == -EAGAIN)
-			fault("EMSGSIZE told of %u descriptors from %d, but there is nothing", info.nfds, info.pid);
-		if (r > 0)
-			take(box, fds, (uint32_t)r, bytes, &next);
-		else
-			none_taken(r);
+			fault("EMSGSIZE told of %u descriptors from %d, but they are not there", info.nfds, info.pid);
+		if (r >= 0 && (next.nfds != info.nfds || next.pid != info.pid || next.len != info.len))
+			fault("EMSGSIZE told of %u descriptors from %d, but it is %u from %d", info.nfds, info.pid,
+			      next.nfds, next.pid);
 	}
 	return true;
 }

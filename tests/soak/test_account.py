@@ -8,7 +8,22 @@ from dataclasses import replace
 from typing import Any
 
 from account import Account, Death
-from layout import ABOUT, COUNTERS, DRAINED, EXEC, RUNNING, SENT, Inbox, Log, Sent, Taken
+from layout import (
+    ABOUT,
+    ALL_TAKEN,
+    BY_OUTBOX,
+    COUNTERS,
+    DRAINED,
+    EXEC,
+    NOTHING,
+    RUNNING,
+    SENT,
+    SOME_LOST,
+    Inbox,
+    Log,
+    Sent,
+    Taken,
+)
 
 UID, SENDER, RECEIVER, SIGNO, SECOND = 1000, 70, 80, 50, 10**9
 FIRST = 5 << 32
@@ -100,6 +115,25 @@ class Test(unittest.TestCase):
         before = inbox(cause=EXEC, t_leave=8)
         after = inbox(1, t_open=20, t_ready=21)
         self.assertEqual(self.complaints([sent(1)], [taken(1, inbox=1)], [before, after]), "")
+
+    def test_told(self) -> None:
+        def through(told: int, *received: int, **of_the_inbox: Any) -> str:
+            sends = [sent(n, way=BY_OUTBOX, session=1, told=told) for n in range(3)]
+            killed, death = inbox(cause=RUNNING, **of_the_inbox), Death(RECEIVER, 100, 110)
+            return self.complaints(sends, [taken(n) for n in received], [killed], (death,))
+
+        self.assertEqual(through(ALL_TAKEN, 0, 1, 2), "")
+        self.assertEqual(through(ALL_TAKEN, 0, 1), "")
+        self.assertIn("told that all is taken, and 2 were", through(ALL_TAKEN, 0))
+        self.assertEqual(through(ALL_TAKEN, 0, consumers=2), "")
+        self.assertEqual(through(SOME_LOST, 0, 1), "")
+        self.assertIn("told that something is lost, and all", through(SOME_LOST, 0, 1, 2))
+        self.assertEqual(through(NOTHING, 0), "")
+
+    def test_an_outbox_leads_to_one_inbox(self) -> None:
+        both = [inbox(cause=EXEC, t_leave=18), inbox(1, t_open=12, t_ready=13)]
+        sends = [sent(n, way=BY_OUTBOX, session=1, told=ALL_TAKEN) for n in range(2)]
+        self.assertIn("led to", self.complaints(sends, [taken(), taken(1, inbox=1)], both))
 
     def test_refused(self) -> None:
         self.assertIn("by an open inbox", self.complaints([sent(state=-111)], []))

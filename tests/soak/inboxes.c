@@ -96,8 +96,7 @@ bool is_readable(const struct box *box)
 void in_forked_child(struct box *boxes, uint32_t n, int sockets_before)
 {
 	static const struct timespec none;
-	int sockets = descriptors_that_are("socket:");
-	if (sockets >= 0 && sockets != sockets_before)
+	if (sockets_with_a_name() != sockets_before)
 		list_descriptors("a forked child has sockets of its parent's");
 	for (uint32_t i = 0; i < n; i++) {
 		int fds[1];

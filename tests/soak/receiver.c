@@ -258,7 +258,7 @@ int main(int argc, char **argv)
 	open_papers(argv[1], "receiver", (uint32_t)atoi(argv[3]), kind);
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	base = descriptors();
-	base_sockets = descriptors_that_are("socket:");
+	base_sockets = sockets_with_a_name();
 	open_all();
 	uint64_t next = now() + below(200) * MS;
 	while (!ending()) {

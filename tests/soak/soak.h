@@ -111,6 +111,7 @@ void seed_dice(uint64_t seed);
 /* Of /proc/self/fd, that of the search left out; -1 if the table is full. */
 int descriptors(void);
 int descriptors_that_are(const char *what);
+int sockets_with_a_name(void);
 void list_descriptors(const char *why);
 void set_limit(int resource, unsigned long soft);
 

@@ -91,6 +91,16 @@ fn main() {
         exchange(text, "pub(super)", "pub(crate)");
         statics(text, 5);
     });
+    give("send/fate.rs", "fate.rs", |text| {
+        exchange(text, "//!", "//");
+        exchange(
+            text,
+            "use crate::sys::{Errno, Result, fd, socket};\nuse std::os::fd::BorrowedFd;",
+            "use crate::peer::{self as fd, self as socket, BorrowedFd};\nuse crate::{Errno, Result};",
+        );
+        exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
+        exchange(text, "use std::sync::{", "use crate::sync::{");
+    });
     give("send/cache.rs", "cache.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use crate::sys::fork::", "use crate::fork::");

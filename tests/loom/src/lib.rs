@@ -1,5 +1,6 @@
 //! Models of what the threads of a process share in the core, on the core's own code: the table of
-//! descriptors, its gate and what a child makes of it (`sys/table.rs`, `sys/gate.rs`, `sys/fork.rs`), and the links that are kept (`send/cache.rs`).
+//! descriptors, its gate and what a child makes of it (`sys/table.rs`, `sys/gate.rs`, `sys/fork.rs`), the links that are kept
+//! (`send/cache.rs`), and what is known of the parcels of an outbox (`send/fate.rs`).
 //!
 //! With `--cfg loom` every order of the threads' steps is tried, and every value that the memory orders
 //! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for
@@ -10,10 +11,14 @@
 mod kernel;
 mod link;
 mod models;
+mod peer;
 mod sync;
 
 mod cache {
     include!(concat!(env!("OUT_DIR"), "/cache.rs"));
+}
+mod fate {
+    include!(concat!(env!("OUT_DIR"), "/fate.rs"));
 }
 mod fork {
     include!(concat!(env!("OUT_DIR"), "/fork.rs"));

@@ -1,7 +1,9 @@
 //! What has to hold whatever the threads do when.
 
 use crate::cache::{Cache, Key, Who};
+use crate::fate::{Fate, Verdict};
 use crate::link::Link;
+use crate::peer::Socket;
 use crate::sync::{Arc, model, thread};
 use crate::{fork, kernel, table};
 
@@ -191,5 +193,57 @@ fn a_full_cache_gives_up_the_idlest() {
         drop((mine, others));
         assert_eq!(kernel::open_now().len(), 2);
         nothing_is_lost();
+    });
+}
+
+/// A receiver that goes with something unread; senders that hear of it, and somebody who waits for the
+/// verdict: it is the same for all, and nobody is told that everything was taken.
+#[test]
+fn a_loss_is_told_to_everybody() {
+    model(|| {
+        let outbox = Arc::new((Socket::default(), Fate::default()));
+        let (socket, fate) = &*outbox;
+        fate.of(|| socket.send()).expect("it is open");
+        let receiver = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                outbox.0.hang_up();
+                outbox.0.release();
+            })
+        };
+        let sender = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                let _ = outbox.1.of(|| outbox.0.send());
+            })
+        };
+        assert_ne!(fate.look(socket.fd(), || true), Ok(Verdict::Taken));
+        receiver.join().expect("a thread");
+        sender.join().expect("a thread");
+        for _ in 0..2 {
+            assert_eq!(fate.look(socket.fd(), || false), Ok(Verdict::Lost));
+        }
+    });
+}
+
+/// The receiver takes what there is and goes: that is never a loss.
+#[test]
+fn what_was_taken_is_not_lost() {
+    model(|| {
+        let outbox = Arc::new((Socket::default(), Fate::default()));
+        let (socket, fate) = &*outbox;
+        fate.of(|| socket.send()).expect("it is open");
+        let receiver = {
+            let outbox = Arc::clone(&outbox);
+            thread::spawn(move || {
+                outbox.0.consume();
+                outbox.0.hang_up();
+                outbox.0.release();
+            })
+        };
+        assert_ne!(fate.look(socket.fd(), || true), Ok(Verdict::Lost));
+        receiver.join().expect("a thread");
+        assert_eq!(fate.of(|| socket.send()), Err(crate::Errno(kernel::EPIPE)));
+        assert_eq!(fate.look(socket.fd(), || false), Ok(Verdict::Taken));
     });
 }

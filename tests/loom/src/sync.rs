@@ -5,13 +5,13 @@ pub(crate) use std::sync::{Arc, PoisonError};
 #[cfg(loom)]
 pub(crate) use loom::{
     lazy_static,
-    sync::{Mutex, MutexGuard, atomic},
+    sync::{Mutex, MutexGuard, RwLock, atomic},
     thread::{self, yield_now},
     thread_local,
 };
 #[cfg(not(loom))]
 pub(crate) use std::{
-    sync::{Mutex, MutexGuard, atomic},
+    sync::{Mutex, MutexGuard, RwLock, atomic},
     thread::{self, yield_now},
     thread_local,
 };

@@ -187,3 +187,31 @@ impl From<Target<'_>> for To {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receive::QuietInbox;
+    use std::time::Duration;
+
+    /// C sends by other functions.
+    #[test]
+    fn by_id_and_by_pidfd() {
+        let signal = Signal::new(61).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let soon = Some(Duration::from_secs(10));
+        send(Task::this_process(), signal, std::io::stderr()).expect("sends");
+        assert_eq!(inbox.recv(soon).expect("is there").fds.len(), 1);
+        match pidfd::open(Task::this_process().id()) {
+            Ok(pidfd) => {
+                send_pidfd(pidfd, signal, std::io::stderr()).expect("sends");
+                assert_eq!(inbox.recv(soon).expect("is there").fds.len(), 1);
+            }
+            Err(errno) => assert_eq!(errno, Errno(libc::ENOSYS)),
+        }
+        assert_eq!(
+            send_pidfd(std::io::stderr(), signal, std::io::stderr()).map_err(|e| e.errno()),
+            Err(libc::EINVAL)
+        );
+    }
+}

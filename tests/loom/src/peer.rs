@@ -1,10 +1,10 @@
 //! A connected socket and its receiver, as `send/fate.rs` sees them. Each step of the receiver is one that
-//! others can see.
+//! others can see, hence the lock: what is behind it is tried in every order.
 
 use crate::kernel::{ECONNRESET, EPIPE};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Errno, Result};
 use std::marker::PhantomData;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[derive(Default, Debug)]
 struct State {

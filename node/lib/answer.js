@@ -9,17 +9,19 @@ const { received } = require('./parcel.js');
 function ask(turns, outgoing, send, done) {
   let awaited;
   const onAnswer = () => {
-    const found = awaited.recv();
-    if (found === null) return;
-    if (found instanceof native.NativeParcel)
-      return done(
-        undefined,
-        received(found, () => {}),
-      );
+    // A helper thread may tell of an answer that is no longer awaited.
+    const found = awaited?.recv();
+    if (!found) return;
+    if (found instanceof native.NativeParcel) {
+      done(undefined, received(found));
+      return;
+    }
     const error = fromFailure(found);
     const isKept = error.code === 'EMFILE' || error.code === 'ENFILE';
-    if (isKept) error.retry = keep(awaited);
-    if (isKept) awaited = undefined;
+    if (isKept) {
+      error.retry = keep(awaited);
+      awaited = undefined;
+    }
     done(error);
   };
   const attempt = () => {
@@ -40,7 +42,7 @@ function keep(awaited) {
   awaited.stop();
   return () => {
     const found = awaited.recv();
-    if (found instanceof native.NativeParcel) return received(found, () => {});
+    if (found instanceof native.NativeParcel) return received(found);
     throw Object.assign(fromFailure(found), { retry: keep(awaited) });
   };
 }

@@ -122,9 +122,11 @@ class Inbox extends EventEmitter {
       try {
         serve(parcel, server);
       } catch (error) {
-        parcel.close();
         if (this.listenerCount('error') > 0) this.emit('error', error);
         else process.emitWarning(error);
+      } finally {
+        // With an answer that is wanted: there is none.
+        parcel.close();
       }
     });
   }

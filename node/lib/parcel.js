@@ -244,7 +244,7 @@ const { serve } = Parcel;
 delete Parcel.serve;
 
 /** The parcel that came. */
-function received(native, onClose) {
+function received(native, onClose = () => {}) {
   return new Parcel(KEY, native, onClose);
 }
 

@@ -82,9 +82,13 @@ class Turns {
 
 /** Whether the call has had its effect, or its failure. */
 function isMade({ attempt, done }) {
-  const failure = attempt();
-  if (failure?.code === 'EAGAIN') return false;
-  done(failure && fromFailure(failure));
+  try {
+    const failure = attempt();
+    if (failure?.code === 'EAGAIN') return false;
+    done(failure && fromFailure(failure));
+  } catch (error) {
+    done(error);
+  }
   return true;
 }
 

@@ -12,7 +12,7 @@ const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 const { after, test } = require('node:test');
-const { Inbox, handOver, send } = require('..');
+const { Inbox, handOver, request, send } = require('..');
 const { LIMIT, run } = require('./common.js');
 
 const place = fs.mkdtempSync(path.join(os.tmpdir(), 'sendfd-server-'));
@@ -232,6 +232,8 @@ test('serve reports what it cannot use', LIMIT, async () => {
   const failed = new Promise((_, reject) => inbox.once('error', reject));
   send(process.pid, fs.openSync('/dev/null', 'r'));
   await assert.rejects(failed, { code: 'ERR_INVALID_FD_TYPE' });
+  const asked = request(process.pid, [], { timeout: 5000 });
+  await assert.rejects(asked, { code: 'ECONNRESET' }, 'it answers nobody');
   inbox.close();
 });
 

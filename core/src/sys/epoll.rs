@@ -1,6 +1,6 @@
 //! epoll: the level-triggered truth about which sockets have something for us.
 
-use super::{Result, check};
+use super::{Errno, Result, check, fd};
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -76,7 +76,17 @@ pub(crate) fn add_each_writable(epoll: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Re
 pub(super) fn has(set: RawFd, member: RawFd) -> bool {
     let mut event = event(member, libc::EPOLLIN | libc::EPOLLRDHUP);
     // SAFETY: the event is valid for the call, which changes nothing: it is what `add` has said.
-    unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_MOD, member, &raw mut event) == 0 }
+    let found = unsafe { libc::epoll_ctl(set, libc::EPOLL_CTL_MOD, member, &raw mut event) };
+    match check(found) {
+        Ok(_) => true,
+        // A filter in front of the kernel does not let us ask. KERNEL: EPERM is said of a file that cannot
+        // be polled, too.
+        Err(Errno(libc::EPERM | libc::ENOSYS)) => {
+            fd::file_type(set) == Some(0)
+                && matches!(fd::file_type(member), Some(0 | libc::S_IFSOCK))
+        }
+        Err(_) => false,
+    }
 }
 
 #[allow(clippy::cast_sign_loss, reason = "flags, and a valid descriptor is not negative")]

@@ -126,6 +126,18 @@ pub(super) fn mark(number: RawFd) -> Result<Mark> {
     })
 }
 
+/// What type of file the number stands for, if it is open: 0 for what is the kernel's own, as an epoll set
+/// and an eventfd are.
+pub(super) fn file_type(number: RawFd) -> Option<libc::mode_t> {
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the pointer is to a struct that the call fills.
+    if unsafe { libc::fstat64(number, stat.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: filled by the successful call above.
+    Some(unsafe { stat.assume_init() }.st_mode & libc::S_IFMT)
+}
+
 /// For descriptors that nobody owns.
 pub(super) fn close(number: RawFd) {
     // SAFETY: in a forked child, a descriptor that the library opened before the fork, and that its

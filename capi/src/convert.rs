@@ -3,6 +3,7 @@
 use libc::c_void;
 use libc::{c_int, timespec};
 use sendfd_core::{Error, MAX_DATA, MAX_FDS, Outgoing};
+use std::alloc::{Layout, alloc};
 use std::time::Duration;
 
 /// Answers a negative errno, and sets errno to it.
@@ -17,6 +18,19 @@ pub(crate) fn fail(errno: c_int) -> c_int {
 /// What C gets for a result of the core.
 pub(crate) fn answer(result: Result<c_int, Error>) -> c_int {
     result.unwrap_or_else(|error| fail(error.errno()))
+}
+
+/// Hands `value` to C, which gives it back to `Box::from_raw`. ENOMEM: there is no memory; it is dropped.
+pub(crate) fn give<T>(value: T) -> Result<*mut T, c_int> {
+    const { assert!(size_of::<T>() > 0) };
+    // SAFETY: a layout of at least one byte.
+    let place = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
+    if place.is_null() {
+        return Err(libc::ENOMEM);
+    }
+    // SAFETY: allocated for a value of this type.
+    unsafe { place.write(value) };
+    Ok(place)
 }
 
 /// A relative timeout; `None` stands for NULL, which waits for ever.

@@ -1,6 +1,6 @@
 //! Outboxes, requests and answers.
 
-use crate::convert::{answer, duration, fail, parcel, slice_mut};
+use crate::convert::{answer, duration, fail, give, parcel, slice_mut};
 use crate::receive::sendfd_info;
 use libc::{c_int, c_void, pid_t, size_t, timespec};
 use sendfd_core::{MAX_DATA, MAX_FDS, Outbox, Reply, Signal, Target, Task};
@@ -91,12 +91,17 @@ unsafe fn open_with(
         Ok(timeout) if !ret_outbox.is_null() => timeout,
         _ => return fail(libc::EINVAL),
     };
-    answer(Signal::new(sig).and_then(|signal| open(signal, timeout)).map(|outbox| {
-        let outbox = Box::into_raw(Box::new(sendfd_outbox { outbox }));
-        // SAFETY: valid, as the callers above pass on; not NULL, as seen above.
-        unsafe { ret_outbox.write(outbox) };
-        0
-    }))
+    match Signal::new(sig).and_then(|signal| open(signal, timeout)) {
+        Ok(outbox) => match give(sendfd_outbox { outbox }) {
+            Ok(given) => {
+                // SAFETY: valid, as the callers above pass on; not NULL, as seen above.
+                unsafe { ret_outbox.write(given) };
+                0
+            }
+            Err(errno) => fail(errno),
+        },
+        Err(error) => fail(error.errno()),
+    }
 }
 
 /// Closes an outbox and frees it; no other thread may use it any more. What was sent and has not been

@@ -1,6 +1,6 @@
 //! Receiving.
 
-use crate::convert::{answer, duration, fail, slice_mut};
+use crate::convert::{answer, duration, fail, give, slice_mut};
 use libc::{
     c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec, uid_t,
 };
@@ -92,12 +92,17 @@ pub unsafe extern "C" fn sendfd_inbox_open(
         thread: flags & SENDFD_INBOX_THREAD != 0,
         signals: flags & SENDFD_INBOX_NOSIGNAL == 0,
     };
-    answer(Signal::new(sig).and_then(|signal| Mailbox::open(signal, options)).map(|mailbox| {
-        let inbox = Box::into_raw(Box::new(sendfd_inbox { mailbox }));
-        // SAFETY: valid, as the caller promises; not NULL, as seen above.
-        unsafe { ret_inbox.write(inbox) };
-        0
-    }))
+    match Signal::new(sig).and_then(|signal| Mailbox::open(signal, options)) {
+        Ok(mailbox) => match give(sendfd_inbox { mailbox }) {
+            Ok(given) => {
+                // SAFETY: valid, as the caller promises; not NULL, as seen above.
+                unsafe { ret_inbox.write(given) };
+                0
+            }
+            Err(errno) => fail(errno),
+        },
+        Err(error) => fail(error.errno()),
+    }
 }
 
 /// Closes an inbox and frees it. What nobody has taken is released; senders get -ECONNREFUSED from

@@ -150,7 +150,7 @@ impl Answer {
         let mut unpacked = Unpacked::new(match room.bytes.unwrap_or(0) {
             small @ ..=SMALL => small,
             large => socket::waiting_bytes(place)?.min(large),
-        });
+        })?;
         match take::take((place, None), self.signal, room, &mut unpacked)? {
             Taken::Parcel(info, _) if unpacked.reply.is_none() => Ok((unpacked, info)),
             Taken::Parcel(..) | Taken::OtherVersion => Err(Errno(libc::EPROTO).into()),

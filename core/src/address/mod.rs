@@ -6,5 +6,5 @@ pub use task::{Target, Task};
 mod recipient;
 pub(crate) use recipient::Recipient;
 mod name;
-pub(crate) use name::{Identity, if_supported, name};
+pub(crate) use name::{Identity, Name, if_supported, name};
 pub(crate) mod proc;

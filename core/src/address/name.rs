@@ -7,7 +7,7 @@
 use super::proc;
 use crate::signal::Signal;
 use crate::sys::{Errno, Result, ids, pidfd};
-use std::fmt;
+use std::fmt::{self, Write};
 use std::os::fd::AsFd;
 
 /// What tells a task from all others, past and present.
@@ -54,8 +54,36 @@ pub(crate) fn if_supported<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 /// The abstract name of the inbox of that task for that signal.
-pub(crate) fn name(identity: Identity, signal: Signal) -> Vec<u8> {
-    format!("sendfd.1/{identity}/{}", signal.number()).into_bytes()
+pub(crate) fn name(identity: Identity, signal: Signal) -> Name {
+    let mut name = Name { bytes: [0; Name::MOST], len: 0 };
+    let written = write!(name, "sendfd.1/{identity}/{}", signal.number());
+    debug_assert!(written.is_ok(), "it has room for all numbers");
+    name
+}
+
+/// A name of the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Name {
+    bytes: [u8; Name::MOST],
+    len: usize,
+}
+
+impl Name {
+    /// The protocol's longest is shorter.
+    const MOST: usize = 64;
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl fmt::Write for Name {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + part.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(part.as_bytes());
+        self.len += part.len();
+        Ok(())
+    }
 }
 
 impl fmt::Display for Identity {
@@ -73,9 +101,14 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_protocol() {
-        let name = |identity| String::from_utf8(name(identity, Signal::DEFAULT)).expect("ASCII");
+        let name = |identity| {
+            let name = name(identity, Signal::DEFAULT);
+            String::from_utf8(name.as_bytes().to_vec()).expect("ASCII")
+        };
         assert_eq!(name(Identity::Inode(74524)), "sendfd.1/74524/50");
         assert_eq!(name(Identity::Started { id: 7, at: 285_039 }), "sendfd.1/7.285039/50");
+        let longest = name(Identity::Started { id: i32::MIN, at: u64::MAX });
+        assert_eq!(longest, "sendfd.1/-2147483648.18446744073709551615/50");
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
-use crate::sys::{Errno, Result, fork};
-use std::fmt::Display;
+use crate::sys::{Errno, Result, file};
+use std::ffi::CStr;
+use std::fmt::{self, Display, Write};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-fn read(path: &str) -> Result<String> {
-    fork::undisturbed(|| std::fs::read_to_string(path))
-        .map_err(|error| Errno(error.raw_os_error().unwrap_or(libc::EIO)))
+/// The whole of a file, whose path is short.
+fn read(path: fmt::Arguments<'_>) -> Result<String> {
+    let mut name = String::new();
+    name.try_reserve(64).map_err(|_| Errno(libc::ENOMEM))?;
+    write!(name, "{path}\0").map_err(|_| Errno(libc::EIO))?;
+    let name = CStr::from_bytes_with_nul(name.as_bytes()).map_err(|_| Errno(libc::EINVAL))?;
+    file::read(name)
 }
 
 /// When the task started, in clock ticks since boot; `None` once it has exited.
 pub(crate) fn start_time(task: impl Display) -> Result<Option<u64>> {
-    let line = read(&format!("/proc/{task}/stat"))?;
+    let line = read(format_args!("/proc/{task}/stat"))?;
     let (exited, start) = parse_stat(&line).ok_or(Errno(libc::EIO))?;
     Ok((!exited).then_some(start))
 }
@@ -28,34 +33,35 @@ fn parse_stat(line: &str) -> Option<(bool, u64)> {
     Some((ended && threads <= 1, fields.nth(1)?.parse().ok()?))
 }
 
-/// The words of one line of `/proc/ID/status`.
-fn status_line(status: &str, name: &str) -> Option<Vec<u32>> {
+/// The numbers in one line of `/proc/ID/status`.
+fn status_line<'a>(status: &'a str, name: &str) -> Option<impl Iterator<Item = u32> + use<'a>> {
     let words = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    words.split_ascii_whitespace().map(|word| word.parse().ok()).collect()
+    Some(words.split_ascii_whitespace().map_while(|word| word.parse().ok()))
 }
 
 /// The task's id in its own pid namespace.
 pub(crate) fn innermost_id(id: i32) -> Result<i32> {
-    let status = read(&format!("/proc/{id}/status"))?;
-    let innermost = status_line(&status, "NSpid").and_then(|ids| ids.last().copied());
+    let status = read(format_args!("/proc/{id}/status"))?;
+    let innermost = status_line(&status, "NSpid").and_then(Iterator::last);
     // KERNEL(4.1): before, no such line, and the id has to do.
     innermost.map_or(Ok(id), |inner| i32::try_from(inner).map_err(|_| Errno(libc::EIO)))
 }
 
 /// The task's real and saved uid, in our user namespace.
 pub(crate) fn real_and_saved_uid(id: i32) -> Result<[u32; 2]> {
-    let status = read(&format!("/proc/{id}/status"))?;
-    match status_line(&status, "Uid").as_deref() {
-        Some([real, _, saved, _]) => Ok([*real, *saved]),
+    let status = read(format_args!("/proc/{id}/status"))?;
+    let mut uids = status_line(&status, "Uid").ok_or(Errno(libc::EIO))?;
+    match (uids.next(), uids.nth(1)) {
+        (Some(real), Some(saved)) => Ok([real, saved]),
         _ => Err(Errno(libc::EIO)),
     }
 }
 
 /// How the task's user namespace shows a uid of ours; `None` if it has no number there.
 pub(crate) fn uid_as_seen_by(id: i32, uid: u32) -> Result<Option<u32>> {
-    let theirs = read(&format!("/proc/{id}/uid_map"))?;
+    let theirs = read(format_args!("/proc/{id}/uid_map"))?;
     // KERNEL: within one namespace the file shows the parent's numbers instead of our own.
-    if theirs == read("/proc/self/uid_map")? {
+    if theirs == read(format_args!("/proc/self/uid_map"))? {
         return Ok(Some(uid));
     }
     Ok(map_uid(&theirs, uid))
@@ -83,7 +89,9 @@ pub(crate) fn overflow_uid() -> u32 {
     if let Some(known) = KNOWN.load(Ordering::Relaxed).checked_sub(1) {
         return u32::try_from(known).unwrap_or(DEFAULT_OVERFLOW_UID);
     }
-    let said = read("/proc/sys/kernel/overflowuid").ok().and_then(|text| text.trim().parse().ok());
+    let said = read(format_args!("/proc/sys/kernel/overflowuid"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     if let Some(number) = said {
         KNOWN.store(u64::from(number) + 1, Ordering::Relaxed);
     }
@@ -96,7 +104,7 @@ const DEFAULT_OVERFLOW_UID: u32 = 65534;
 /// Whether all users have numbers in the task's user namespace; if so, the overflow uid is the number
 /// of a user like others.
 pub(crate) fn numbers_all_users(task: impl Display) -> Result<bool> {
-    read(&format!("/proc/{task}/uid_map")).map(|map| numbers_all(&map))
+    read(format_args!("/proc/{task}/uid_map")).map(|map| numbers_all(&map))
 }
 
 fn numbers_all(map: &str) -> bool {
@@ -105,10 +113,10 @@ fn numbers_all(map: &str) -> bool {
 
 /// Whether the user with this uid of ours has a number of its own in the task's user namespace.
 pub(crate) fn numbers_user(id: i32, uid: u32) -> Result<bool> {
-    let theirs = read(&format!("/proc/{id}/uid_map"))?;
+    let theirs = read(format_args!("/proc/{id}/uid_map"))?;
     Ok(numbers_all(&theirs)
         || map_uid(&theirs, uid).is_some_and(|number| number != overflow_uid())
-        || theirs == read("/proc/self/uid_map")?
+        || theirs == read(format_args!("/proc/self/uid_map"))?
         // KERNEL: -1 stands for numbers outside that have none here. That is so for a namespace around
         // ours, where all have numbers that have one here.
         || ranges(&theirs).any(|[_, outside, _]| outside == u32::MAX))
@@ -116,18 +124,18 @@ pub(crate) fn numbers_user(id: i32, uid: u32) -> Result<bool> {
 
 /// Whether the task, which has an id here, is in our very pid namespace and not in one below.
 pub(crate) fn shares_pid_namespace(id: i32) -> Result<bool> {
-    let depth = |task: &str| {
-        let status = read(&format!("/proc/{task}/status"))?;
-        Ok(status_line(&status, "NSpid").map(|ids| ids.len()))
+    let depth = |task: &dyn Display| {
+        let status = read(format_args!("/proc/{task}/status"))?;
+        Ok(status_line(&status, "NSpid").map(Iterator::count))
     };
-    Ok(depth(&id.to_string())? == depth("self")?)
+    Ok(depth(&id)? == depth(&"self")?)
 }
 
 /// The id of a pidfd's task in our pid namespace: `None` if that is no pidfd, `Some(0)` if the task
 /// is not visible here or gone.
 pub(crate) fn id_of_pidfd(pidfd: RawFd) -> Result<Option<i32>> {
     // KERNEL: what stands under `self` is the first thread's, which may have ended.
-    let info = read(&format!("/proc/thread-self/fdinfo/{pidfd}"))?;
+    let info = read(format_args!("/proc/thread-self/fdinfo/{pidfd}"))?;
     Ok(info
         .lines()
         .find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok())

@@ -103,11 +103,19 @@ impl<'a> Recipient<'a> {
         Ok(Identity::Started { id, at })
     }
 
-    /// Whether the task still runs.
+    /// Whether the task still runs, as far as there is an answer.
     pub(crate) fn is_alive(&self) -> bool {
+        self.is_surely_alive().unwrap_or(true)
+    }
+
+    fn is_surely_alive(&self) -> Result<bool> {
         match &self.pidfd {
-            Some(pidfd) => pidfd::is_alive(pidfd.as_fd()),
-            None => proc::start_time(self.id).is_ok_and(|at| at.is_some() && at == self.started),
+            Some(pidfd) => Ok(pidfd::is_alive(pidfd.as_fd())),
+            None => match proc::start_time(self.id) {
+                Ok(at) => Ok(at.is_some() && at == self.started),
+                Err(errno) if errno.is_shortage() => Err(errno),
+                Err(_) => Ok(false),
+            },
         }
     }
 
@@ -139,7 +147,7 @@ impl<'a> Recipient<'a> {
                     && (peer.pid == self.id || ids::is_thread_of(peer.pid, self.id))
             }
         };
-        if same && self.is_alive() { Ok(()) } else { refused }
+        if same && self.is_surely_alive()? { Ok(()) } else { refused }
     }
 
     /// Whether this task is a thread of the process that has `inode`, and `process` for its id.

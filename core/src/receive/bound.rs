@@ -1,5 +1,6 @@
 //! Sockets bound to a name, and the names that this process holds.
 
+use crate::address::Name;
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
 use crate::sys::release::close_elsewhere;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 /// How long a forked child may take to let go of the name of an inbox that its parent has closed.
 const FREE_WITHIN: Duration = Duration::from_secs(1);
 
-static OURS: PerProcess<Mutex<Vec<Vec<u8>>>> = PerProcess::new();
+static OURS: PerProcess<Mutex<Vec<Name>>> = PerProcess::new();
 
 /// A thread that panics leaves nothing half done in the list.
-fn ours() -> MutexGuard<'static, Vec<Vec<u8>>> {
-    OURS.get(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+fn ours() -> Result<MutexGuard<'static, Vec<Name>>> {
+    Ok(OURS.get(Mutex::default)?.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// A socket that is bound to a name.
@@ -23,11 +24,12 @@ fn ours() -> MutexGuard<'static, Vec<Vec<u8>>> {
 pub(crate) struct Bound {
     pub(crate) socket: PrivateFd,
     /// Behind the socket: it is ours until that is closed.
-    _name: Name,
+    _held: Held,
 }
 
+/// A name in the list of those that this process holds.
 #[derive(Debug)]
-struct Name(Vec<u8>);
+struct Held(Name);
 
 impl Bound {
     /// Gives `socket` the name, which may be held for a moment longer by what we were before.
@@ -35,18 +37,20 @@ impl Bound {
     /// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
     /// since, or of the image before `exec`, until it runs for the first time and closes them. There
     /// is nothing that could be waited for.
-    pub(crate) fn bind(socket: PrivateFd, name: Vec<u8>) -> Result<Bound> {
+    pub(crate) fn bind(socket: PrivateFd, name: Name) -> Result<Bound> {
         let end = Instant::now() + FREE_WITHIN;
-        while let Err(errno) = socket::bind(socket.as_fd(), &name) {
-            let held = errno == Errno(libc::EADDRINUSE) && !ours().contains(&name);
+        while let Err(errno) = socket::bind(socket.as_fd(), name.as_bytes()) {
+            let held = errno == Errno(libc::EADDRINUSE) && !ours()?.contains(&name);
             if !held || Instant::now() >= end {
                 return Err(errno);
             }
             // A pause; one that is cut short does no harm.
             let _ = fd::poll([], 1);
         }
-        ours().push(name.clone());
-        Ok(Bound { socket, _name: Name(name) })
+        let mut ours = ours()?;
+        ours.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
+        ours.push(name);
+        Ok(Bound { socket, _held: Held(name) })
     }
 
     /// Closes it with what waits in it, for which nobody waits.
@@ -55,9 +59,10 @@ impl Bound {
     }
 }
 
-impl Drop for Name {
+impl Drop for Held {
     fn drop(&mut self) {
-        let mut ours = ours();
+        // There is a list, since the name is in it; in a child there may be none.
+        let Ok(mut ours) = ours() else { return };
         if let Some(at) = ours.iter().position(|name| *name == self.0) {
             ours.swap_remove(at);
         }

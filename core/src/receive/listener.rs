@@ -4,20 +4,21 @@ use super::admission;
 use super::bound::Bound;
 use super::notify::Notifier;
 use super::reserve::Reserve;
+use crate::address::Name;
 use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
+use crate::sys::shared::Shared;
 use crate::sys::socket::{self, Blocking};
 use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, epoll, signal};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::Arc;
 
 /// How often an inbox that is closed tries again to accept what waits.
 const MOST_FRUITLESS: u32 = 1000;
 
 #[derive(Debug)]
 pub(crate) struct Listener {
-    epoll: Arc<PrivateFd>,
+    epoll: Shared<PrivateFd>,
     /// None once the inbox is closed.
     bound: Option<Bound>,
     /// How many connections may wait to be accepted, but for one.
@@ -51,8 +52,8 @@ fn backlog(signals: bool) -> i32 {
 impl Listener {
     /// Binds `name` and begins to listen.
     pub(crate) fn open(
-        name: Vec<u8>,
-        epoll: &Arc<PrivateFd>,
+        name: Name,
+        epoll: &Shared<PrivateFd>,
         notifier: Option<&Notifier>,
     ) -> Result<Listener> {
         let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
@@ -64,11 +65,11 @@ impl Listener {
             notifier.arm(listener.as_fd())?;
         }
         epoll::add(epoll.as_fd(), listener.as_fd())?;
-        let reserve = Reserve::open(Arc::clone(epoll))?;
+        let reserve = Reserve::open(epoll.clone())?;
         let backlog = backlog(notifier.is_some());
         socket::listen(listener.as_fd(), backlog)?;
         epoll.is_set_of(listener);
-        let (epoll, former) = (Arc::clone(epoll), ids::uids());
+        let (epoll, former) = (epoll.clone(), ids::uids());
         let bound = Some(bound);
         Ok(Listener { epoll, bound, backlog, ahead: 0, reserve, unidentified: None, former })
     }

@@ -12,9 +12,9 @@ use crate::parcel::{Info, Parcel};
 use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
+use crate::sys::shared::Shared;
 use crate::{MAX_DATA, MAX_FDS};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// An inbox, with its thread rule checked at run time: [`Inbox`](crate::Inbox) and
@@ -24,7 +24,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Mailbox {
     /// Left alone in a forked child: a lock in it may have been held at the fork.
-    inner: Option<Arc<Inner>>,
+    inner: Option<Shared<Inner>>,
 }
 
 impl Mailbox {
@@ -179,7 +179,7 @@ impl Mailbox {
         Call::Claim { signo: self.signal().number(), si_signo: info.signo, si_fd: info.fd }
     }
 
-    fn inner(&self) -> &Arc<Inner> {
+    fn inner(&self) -> &Shared<Inner> {
         self.inner.as_ref().expect("taken by drop alone")
     }
 }

@@ -10,7 +10,6 @@ use crate::sys::thread_end::at_thread_end;
 use crate::sys::{Errno, Result, pending, signal};
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The number that the kernel falls back to when the signal queue is full.
@@ -34,7 +33,10 @@ impl Owner {
 }
 
 /// What a thread's signals belong to.
-pub(crate) trait Notified: Send + Sync {
+pub(crate) trait Notified {
+    /// Whether it is still there.
+    fn is_open(&self) -> bool;
+
     /// The thread ends, and its signals with it.
     fn thread_ends(&self);
 
@@ -52,12 +54,12 @@ struct Blocked {
     signo: i32,
     before: bool,
     generation: u32,
-    notified: Option<Weak<dyn Notified>>,
+    notified: Option<Box<dyn Notified>>,
 }
 
 impl Blocked {
     fn is_in_use(&self) -> bool {
-        self.notified.as_ref().is_some_and(|notified| notified.strong_count() > 0)
+        self.notified.as_ref().is_some_and(|notified| notified.is_open())
     }
 }
 
@@ -74,7 +76,7 @@ thread_local! {
 fn thread_ends() {
     let blocked = MASK.with_borrow_mut(|mask| std::mem::take(&mut mask.blocked));
     for blocked in blocked {
-        if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
+        if let Some(notified) = blocked.notified {
             notified.thread_ends();
         }
     }
@@ -97,6 +99,7 @@ pub(crate) fn block(signal: Signal, generation: u32) -> Result<()> {
         if mask.blocked.iter().any(|blocked| blocked.signo == signo) {
             return Err(Errno(libc::EADDRINUSE));
         }
+        mask.blocked.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         // Blocked first: with another thread's default action it could kill in between.
         let [before, overflow_was_blocked] = signal::block([signo, OVERFLOW])?;
         if mask.blocked.is_empty() {
@@ -110,7 +113,7 @@ pub(crate) fn block(signal: Signal, generation: u32) -> Result<()> {
 }
 
 /// Says whom these signals notify, once it is there.
-pub(crate) fn assign(signal: Signal, notified: Weak<dyn Notified>) {
+pub(crate) fn assign(signal: Signal, notified: Box<dyn Notified>) {
     MASK.with_borrow_mut(|mask| {
         let blocked = mask.blocked.iter_mut().find(|blocked| blocked.signo == signal.number());
         if let Some(blocked) = blocked {
@@ -144,7 +147,7 @@ fn restore_in(mask: &mut Mask, signo: i32, generation: u32) {
 pub(crate) fn pass_on_overflow(signal: Signal) {
     MASK.with_borrow(|mask| {
         for blocked in mask.blocked.iter().filter(|blocked| blocked.signo != signal.number()) {
-            if let Some(notified) = blocked.notified.as_ref().and_then(Weak::upgrade) {
+            if let Some(notified) = &blocked.notified {
                 notified.overflow_was_dequeued();
             }
         }

@@ -4,19 +4,19 @@
 //! shows. And it can be given up, to accept one more link when the table is full.
 
 use crate::sys::fd::PrivateFd;
+use crate::sys::shared::Shared;
 use crate::sys::{Result, epoll, eventfd};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Reserve {
-    epoll: Arc<PrivateFd>,
+    epoll: Shared<PrivateFd>,
     eventfd: Option<PrivateFd>,
     raised: bool,
 }
 
 impl Reserve {
-    pub(crate) fn open(epoll: Arc<PrivateFd>) -> Result<Reserve> {
+    pub(crate) fn open(epoll: Shared<PrivateFd>) -> Result<Reserve> {
         let eventfd = Some(member_of(&epoll)?);
         Ok(Reserve { epoll, eventfd, raised: false })
     }

@@ -38,13 +38,12 @@ pub(crate) struct Unpacked {
 
 impl Unpacked {
     /// With room for so many bytes.
-    pub(crate) fn new(bytes: usize) -> Unpacked {
-        Unpacked {
-            header: [0; HEADER],
-            data: vec![0; bytes.min(MAX_DATA)],
-            rights: Rights::new(),
-            reply: None,
-        }
+    pub(crate) fn new(bytes: usize) -> Result<Unpacked> {
+        let bytes = bytes.min(MAX_DATA);
+        let mut data = Vec::new();
+        data.try_reserve_exact(bytes).map_err(|_| Errno(libc::ENOMEM))?;
+        data.resize(bytes, 0);
+        Ok(Unpacked { header: [0; HEADER], data, rights: Rights::new(), reply: None })
     }
 
     /// The bytes of the parcel that was taken last.

@@ -14,10 +14,11 @@ use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
+use crate::sys::shared::{Shared, Weak, boxed};
 use crate::sys::{self, Errno, fork, ids, signal, thread_table};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// After so many attempts in vain, each because of a signal or of a place that was due, a call looks at
 /// the clock.
@@ -30,36 +31,27 @@ pub(super) struct Inner {
     /// The only thread that may use it.
     pub(super) owner: Option<Owner>,
     announcements: signal::Set,
-    pub(super) epoll: Arc<PrivateFd>,
+    pub(super) epoll: Shared<PrivateFd>,
     queue: Mutex<Queue>,
     closed: AtomicBool,
 }
 
 impl Inner {
-    pub(super) fn open(signal: Signal, options: Options) -> sys::Result<Arc<Inner>> {
+    pub(super) fn open(signal: Signal, options: Options) -> sys::Result<Shared<Inner>> {
         let generation = fork::generation();
         thread_table::check()?;
         if !options.signals {
-            return Inner::listen(signal, options.thread, generation, None).map(Arc::new);
+            return Shared::new(Inner::listen(signal, options.thread, generation, None)?);
         }
         mask::block(signal, generation)?;
-        match Inner::listen(
-            signal,
-            options.thread,
-            generation,
-            Some(Notifier::of_this_thread(signal)),
-        ) {
-            Ok(inner) => {
-                let inner = Arc::new(inner);
-                let notified: Weak<dyn Notified> = Arc::<Inner>::downgrade(&inner);
-                mask::assign(signal, notified);
+        let notifier = Notifier::of_this_thread(signal);
+        let opened = Inner::listen(signal, options.thread, generation, Some(notifier))
+            .and_then(Shared::new)
+            .and_then(|inner| {
+                mask::assign(signal, boxed(Notifies(inner.downgrade()))?);
                 Ok(inner)
-            }
-            Err(errno) => {
-                mask::restore(signal, generation);
-                Err(errno)
-            }
-        }
+            });
+        opened.inspect_err(|_| mask::restore(signal, generation))
     }
 
     fn listen(
@@ -69,9 +61,9 @@ impl Inner {
         notifier: Option<Notifier>,
     ) -> sys::Result<Inner> {
         let name = address::name(Identity::own(thread)?, signal);
-        let epoll = Arc::new(PrivateFd::new(epoll::create)?);
+        let epoll = Shared::new(PrivateFd::new(epoll::create)?)?;
         let owner = notifier.is_some().then(Owner::this_thread);
-        let queue = Queue::open(signal, name, Arc::clone(&epoll), notifier)?;
+        let queue = Queue::open(signal, name, epoll.clone(), notifier)?;
         let (queue, closed) = (Mutex::new(queue), AtomicBool::new(false));
         let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
         Ok(Inner { signal, generation, owner, announcements, epoll, queue, closed })
@@ -244,16 +236,26 @@ impl Inner {
     }
 }
 
-impl Notified for Inner {
+/// What a thread's mask knows of an inbox.
+struct Notifies(Weak<Inner>);
+
+impl Notified for Notifies {
+    fn is_open(&self) -> bool {
+        self.0.upgrade().is_some()
+    }
+
     fn thread_ends(&self) {
-        self.close();
+        if let Some(inner) = self.0.upgrade() {
+            inner.close();
+        }
     }
 
     fn overflow_was_dequeued(&self) {
+        let Some(inner) = self.0.upgrade() else { return };
         let mut ready = Ready::new();
-        let looked = epoll::wait(self.epoll.as_fd(), &mut ready, 0);
+        let looked = epoll::wait(inner.epoll.as_fd(), &mut ready, 0);
         if looked.is_err() || !ready.is_empty() {
-            signal::queue_to_thread(ids::thread(), self.signal.number());
+            signal::queue_to_thread(ids::thread(), inner.signal.number());
         }
     }
 }

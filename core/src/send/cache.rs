@@ -9,11 +9,13 @@
 //! that are dead, a sender without a link looks at some: so many more that neither falls behind.
 
 use super::link::{self, Link};
+use crate::sys::Result;
 use crate::sys::fork::PerProcess;
+use crate::sys::shared::Shared;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SETS: usize = 64;
 
@@ -51,7 +53,7 @@ pub(crate) struct Cache {
     idle: Mutex<Vec<Idle>>,
 }
 
-type Set = HashMap<Key, Arc<Link>, Mixed>;
+type Set = HashMap<Key, Shared<Link>, Mixed>;
 
 /// A link that has not been used since.
 #[derive(Debug)]
@@ -63,7 +65,7 @@ struct Idle {
 static OF_THIS_PROCESS: PerProcess<Cache> = PerProcess::new();
 
 impl Cache {
-    pub(crate) fn of_this_process() -> &'static Cache {
+    pub(crate) fn of_this_process() -> Result<&'static Cache> {
         OF_THIS_PROCESS.get(Cache::new)
     }
 
@@ -80,13 +82,13 @@ impl Cache {
         lock(&self.sets[(key.mixed() >> 58) as usize])
     }
 
-    pub(crate) fn get(&self, key: Key) -> Option<Arc<Link>> {
-        self.set(key).get(&key).map(Arc::clone)
+    pub(crate) fn get(&self, key: Key) -> Option<Shared<Link>> {
+        self.set(key).get(&key).cloned()
     }
 
     /// The link to the task of `key` under its other key: by its id instead of a pidfd, or the reverse.
     /// `id` is 0 where it is not known.
-    pub(crate) fn find(&self, key: Key, id: i32, inode: Option<u64>) -> Option<Arc<Link>> {
+    pub(crate) fn find(&self, key: Key, id: i32, inode: Option<u64>) -> Option<Shared<Link>> {
         let kept = match (key.who, inode) {
             (_, None) => None,
             (Who::Id(_), Some(inode)) => self.get(Key { who: Who::Inode(inode), ..key }),
@@ -94,7 +96,7 @@ impl Cache {
             (Who::Inode(_), _) => self.sets.iter().find_map(|set| {
                 let set = lock(set);
                 let mut kept = set.iter().filter(|(kept, _)| kept.signo == key.signo);
-                kept.find(|(_, link)| link.leads_to(inode)).map(|(_, link)| Arc::clone(link))
+                kept.find(|(_, link)| link.leads_to(inode)).map(|(_, link)| link.clone())
             }),
         };
         kept.filter(|link| link.leads_to(inode))
@@ -102,16 +104,16 @@ impl Cache {
 
     /// Keeps `link`, unless another thread was faster: the one that is kept comes back. Where there are
     /// more than `most`, those that were idle longest are given up.
-    pub(crate) fn insert(&self, key: Key, link: Arc<Link>, most: usize) -> Arc<Link> {
+    pub(crate) fn insert(&self, key: Key, link: Shared<Link>, most: usize) -> Shared<Link> {
         let mut set = self.set(key);
         if let Some(first) = set.get(&key) {
-            return Arc::clone(first);
+            return first.clone();
         }
         // Without memory it is not kept.
         if set.try_reserve(1).is_err() {
             return link;
         }
-        set.insert(key, Arc::clone(&link));
+        set.insert(key, link.clone());
         let mut count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         drop(set);
         while count > most.max(1) && self.give_up_the_idlest(key) {
@@ -121,19 +123,19 @@ impl Cache {
     }
 
     /// Drops `link`, unless another has taken its place already.
-    pub(crate) fn remove(&self, key: Key, link: &Arc<Link>) {
-        self.take_if(key, |kept| Arc::ptr_eq(kept, link));
+    pub(crate) fn remove(&self, key: Key, link: &Shared<Link>) {
+        self.take_if(key, |kept| Shared::ptr_eq(kept, link));
     }
 
     /// Drops links whose other end is closed: all of some sets.
     pub(crate) fn drop_the_dead(&self) {
-        let mut seen: Vec<(Key, Arc<Link>)> = Vec::new();
+        let mut seen: Vec<(Key, Shared<Link>)> = Vec::new();
         for _ in 0..SETS {
             let set = lock(&self.sets[self.next.fetch_add(1, Ordering::Relaxed) % SETS]);
             if seen.try_reserve(set.len()).is_err() {
                 break;
             }
-            seen.extend(set.iter().map(|(key, link)| (*key, Arc::clone(link))));
+            seen.extend(set.iter().map(|(key, link)| (*key, link.clone())));
             if seen.len() >= LOOKS {
                 break;
             }
@@ -179,7 +181,7 @@ impl Cache {
         }
     }
 
-    fn take_if(&self, key: Key, wanted: impl FnOnce(&Arc<Link>) -> bool) -> bool {
+    fn take_if(&self, key: Key, wanted: impl FnOnce(&Shared<Link>) -> bool) -> bool {
         let mut set = self.set(key);
         let taken = if set.get(&key).is_some_and(wanted) { set.remove(&key) } else { None };
         if taken.is_some() {
@@ -244,6 +246,10 @@ impl Hasher for Mixed {
 mod tests {
     use super::*;
 
+    fn shared(link: Link) -> Shared<Link> {
+        Shared::new(link).expect("memory")
+    }
+
     fn key(id: i32) -> Key {
         Key { who: Who::Id(id), signo: 50 }
     }
@@ -256,13 +262,13 @@ mod tests {
     fn as_many_are_kept_as_are_allowed() {
         let cache = Cache::new();
         for id in 1..=256 {
-            cache.insert(key(id), Arc::new(Link::to_nobody(1)), 256);
+            cache.insert(key(id), shared(Link::to_nobody(1)), 256);
         }
         assert_eq!(kept(&cache, 1..257).len(), 256);
-        cache.insert(key(257), Arc::new(Link::to_nobody(1)), 256);
+        cache.insert(key(257), shared(Link::to_nobody(1)), 256);
         assert_eq!(kept(&cache, 1..258).len(), 256);
         assert!(cache.get(key(257)).is_some(), "the one that is about to be used");
-        cache.insert(key(258), Arc::new(Link::to_nobody(0)), 10);
+        cache.insert(key(258), shared(Link::to_nobody(0)), 10);
         assert_eq!(kept(&cache, 1..259).len(), 10);
         assert!(cache.get(key(258)).is_some(), "the same");
     }
@@ -274,7 +280,7 @@ mod tests {
         let mut last_use = 0;
         let mut insert = |id| {
             last_use += 1;
-            cache.insert(key(id), Arc::new(Link::to_nobody(last_use)), MOST as usize);
+            cache.insert(key(id), shared(Link::to_nobody(last_use)), MOST as usize);
         };
         (0..MOST).for_each(&mut insert);
         for id in MOST..3 * MOST {
@@ -287,37 +293,37 @@ mod tests {
     fn one_that_was_used_meanwhile_stays() {
         let cache = Cache::new();
         for id in 0..10 {
-            cache.insert(key(id), Arc::new(Link::to_nobody(id.unsigned_abs().into())), 10);
+            cache.insert(key(id), shared(Link::to_nobody(id.unsigned_abs().into())), 10);
         }
-        cache.insert(key(10), Arc::new(Link::to_nobody(10)), 10);
+        cache.insert(key(10), shared(Link::to_nobody(10)), 10);
         assert!(kept(&cache, 0..11).into_iter().eq(1..11), "those that are idle are known now");
         cache.get(key(1)).expect("kept").set_last_use(11);
-        cache.insert(key(12), Arc::new(Link::to_nobody(12)), 10);
+        cache.insert(key(12), shared(Link::to_nobody(12)), 10);
         assert_eq!(kept(&cache, 0..13), [1, 3, 4, 5, 6, 7, 8, 9, 10, 12]);
     }
 
     #[test]
     fn the_first_of_two_stays() {
         let cache = Cache::new();
-        let [first, second] = [1, 2].map(|last_use| Arc::new(Link::to_nobody(last_use)));
-        assert!(Arc::ptr_eq(&cache.insert(key(1), Arc::clone(&first), 10), &first));
-        assert!(Arc::ptr_eq(&cache.insert(key(1), Arc::clone(&second), 10), &first));
-        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
+        let [first, second] = [1, 2].map(|last_use| shared(Link::to_nobody(last_use)));
+        assert!(Shared::ptr_eq(&cache.insert(key(1), first.clone(), 10), &first));
+        assert!(Shared::ptr_eq(&cache.insert(key(1), second.clone(), 10), &first));
+        assert!(Shared::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
         assert_eq!(cache.count.load(Ordering::Relaxed), 1);
     }
 
     #[test]
     fn what_has_taken_its_place_is_not_removed() {
         let cache = Cache::new();
-        let [first, second] = [1, 2].map(|last_use| Arc::new(Link::to_nobody(last_use)));
-        cache.insert(key(1), Arc::clone(&first), 10);
+        let [first, second] = [1, 2].map(|last_use| shared(Link::to_nobody(last_use)));
+        cache.insert(key(1), first.clone(), 10);
         cache.remove(key(1), &second);
-        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
+        assert!(Shared::ptr_eq(&cache.get(key(1)).expect("kept"), &first));
         cache.remove(key(1), &first);
         assert!(cache.get(key(1)).is_none());
-        cache.insert(key(1), Arc::clone(&second), 10);
+        cache.insert(key(1), second.clone(), 10);
         cache.remove(key(1), &first);
-        assert!(Arc::ptr_eq(&cache.get(key(1)).expect("kept"), &second));
+        assert!(Shared::ptr_eq(&cache.get(key(1)).expect("kept"), &second));
         assert_eq!(cache.count.load(Ordering::Relaxed), 1);
     }
 
@@ -325,7 +331,7 @@ mod tests {
     fn all_of_the_dead_are_found_in_turn() {
         let cache = Cache::new();
         for id in 0..1000 {
-            cache.insert(key(id), Arc::new(Link::to_nobody(1)), 1000);
+            cache.insert(key(id), shared(Link::to_nobody(1)), 1000);
         }
         let mut looks = 0;
         while cache.count.load(Ordering::Relaxed) > 0 {
@@ -342,10 +348,10 @@ mod tests {
         let [id, inode] = [by(Who::Id(7)), by(Who::Inode(77))];
         for (kept, looked_for, known) in [(id, inode, 7), (inode, id, 7), (id, inode, 0)] {
             let cache = Cache::new();
-            let link = Arc::new(Link::to_nobody(1).leading_to(77));
-            cache.insert(kept, Arc::clone(&link), 10);
+            let link = shared(Link::to_nobody(1).leading_to(77));
+            cache.insert(kept, link.clone(), 10);
             let found = cache.find(looked_for, known, Some(77));
-            assert!(Arc::ptr_eq(&found.expect("the same task"), &link));
+            assert!(Shared::ptr_eq(&found.expect("the same task"), &link));
             assert!(cache.find(looked_for, known, Some(78)).is_none(), "another with that id");
             assert!(cache.find(looked_for, known, None).is_none());
             let other = Key { signo: 51, ..looked_for };

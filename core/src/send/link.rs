@@ -1,6 +1,7 @@
 //! A sender's connection to one inbox.
 
 use crate::address;
+use crate::address::Name;
 use crate::address::Recipient;
 use crate::address::proc;
 use crate::deadline::Deadline;
@@ -54,11 +55,12 @@ impl Link {
         };
         let refused = Errno(libc::ECONNREFUSED);
         let mut result = attempt(newest);
-        if matches!(result, Err(errno) if errno == refused)
-            && let Ok(oldest) = to.old_identity()
-            && oldest != newest
-        {
-            result = attempt(oldest);
+        if matches!(result, Err(errno) if errno == refused) {
+            match to.old_identity() {
+                Ok(oldest) if oldest != newest => result = attempt(oldest),
+                Err(errno) if errno.is_shortage() => return Err(errno),
+                Ok(_) | Err(_) => {}
+            }
         }
         match result {
             Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
@@ -68,7 +70,7 @@ impl Link {
 
     fn connect(
         to: &Recipient<'_>,
-        name: &[u8],
+        name: &Name,
         deadline: Deadline,
         interruptible: bool,
     ) -> Result<Link> {
@@ -83,7 +85,7 @@ impl Link {
                 let part = deadline.at_most(LOOK_AGAIN);
                 socket::set_send_timeout(socket.as_fd(), part.left())?;
             }
-            match socket::connect(socket.as_fd(), name) {
+            match socket::connect(socket.as_fd(), name.as_bytes()) {
                 Ok(()) => break,
                 Err(Errno(libc::EINTR)) if !interruptible => {}
                 Err(Errno(libc::EAGAIN)) if deadline.has_passed() => {
@@ -207,13 +209,11 @@ fn use_at(ms: u64) -> u64 {
 }
 
 /// Which of `links` need not be kept.
-pub(crate) fn of_no_use<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Vec<bool> {
-    let sockets = links.clone().map(AsFd::as_fd);
-    let mut ended = fd::have_ended(sockets);
-    for (ended, link) in ended.iter_mut().zip(links) {
-        *ended = *ended && link.is_of_no_use();
-    }
-    ended
+pub(crate) fn of_no_use<'a>(
+    links: impl Iterator<Item = &'a Link> + Clone,
+) -> impl Iterator<Item = bool> {
+    let ended = fd::have_ended(links.clone().map(AsFd::as_fd));
+    ended.zip(links).map(|(ended, link)| ended && link.is_of_no_use())
 }
 
 #[cfg(test)]
@@ -236,7 +236,11 @@ impl Link {
 
 fn process_of(socket: BorrowedFd<'_>) -> Result<Option<(i32, u64)>> {
     let id = socket::peer(socket)?.pid;
-    Ok(proc::start_time(id).ok().flatten().map(|at| (id, at)))
+    match proc::start_time(id) {
+        Ok(at) => Ok(at.map(|at| (id, at))),
+        Err(errno) if errno.is_shortage() => Err(errno),
+        Err(_) => Ok(None),
+    }
 }
 
 impl AsFd for Link {

@@ -8,8 +8,8 @@ use crate::error::{self, Call, Result};
 use crate::outgoing::Outgoing;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
+use crate::sys::shared::Shared;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One link to one inbox, held by its user instead of the cache that [`send`](crate::send) uses.
@@ -38,7 +38,7 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct Outbox {
-    pub(crate) held: Arc<HeldLink>,
+    pub(crate) held: Shared<HeldLink>,
 }
 
 impl Outbox {
@@ -78,7 +78,7 @@ impl Outbox {
         let uncancelled = Uncancelled::begin();
         let call = Call::OutboxOpen { to: target.into(), signo: signal.number(), timeout };
         HeldLink::open(target, signal, Deadline::after(timeout), interruptible, &uncancelled)
-            .map(|held| Outbox { held: Arc::new(held) })
+            .and_then(|held| Ok(Outbox { held: Shared::new(held)? }))
             .map_err(error::of(call))
     }
 

@@ -9,9 +9,9 @@ use crate::error::{self, Call, Result, To};
 use crate::outgoing::Outgoing;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
+use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, fd, pidfd, thread_table};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 
 /// Queues `fd` to `task`, which is told by `signal`. Never waits.
 ///
@@ -75,7 +75,7 @@ impl Outgoing<'_> {
         let message = self.message()?;
         let deadline = Deadline::after(self.timeout);
         thread_table::check()?;
-        let cache = Cache::of_this_process();
+        let cache = Cache::of_this_process()?;
         let key = key_of(target, signal)?;
         let mut lost_one = false;
         loop {
@@ -114,7 +114,7 @@ impl Outgoing<'_> {
         target: Target<'_>,
         signal: Signal,
         deadline: Deadline,
-    ) -> sys::Result<Arc<Link>> {
+    ) -> sys::Result<Shared<Link>> {
         if let Some(kept) = cache.get(key) {
             if kept.is_trusted() {
                 return Ok(kept);
@@ -126,7 +126,7 @@ impl Outgoing<'_> {
         let known = cache.find(key, recipient.id(), recipient.inode());
         let link = match known.filter(|link| link.is_intact() && link.is_trusted()) {
             Some(link) => link,
-            None => Arc::new(Link::open(&recipient, signal, deadline, self.interruptible)?),
+            None => Shared::new(Link::open(&recipient, signal, deadline, self.interruptible)?)?,
         };
         Ok(cache.insert(key, link, links_kept()))
     }
@@ -151,7 +151,7 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd
     let _uncancelled = Uncancelled::begin();
     thread_table::check()
         .and_then(|()| key_of(target, signal))
-        .and_then(|key| any.link(Cache::of_this_process(), key, target, signal, Deadline::Now))
+        .and_then(|key| any.link(Cache::of_this_process()?, key, target, signal, Deadline::Now))
         .and_then(|link| fd::duplicate(link.as_fd()))
         .map_err(error::of(call))
 }

@@ -6,9 +6,9 @@ use crate::error::{self, Call, Result};
 use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
+use crate::sys::shared::Shared;
 use crate::sys::{self, Errno};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Without a pidfd of the receiver, its end is looked for so often.
@@ -20,21 +20,21 @@ const LOOK_AGAIN_MS: i32 = 1000;
 /// It goes on when the outbox is dropped. A forked child does not have it.
 #[derive(Debug)]
 pub struct TakenWatch {
-    held: Arc<HeldLink>,
+    held: Shared<HeldLink>,
     epoll: PrivateFd,
     /// A member of the set, where the kernel gives one.
     receiver: Option<PrivateFd>,
 }
 
 impl TakenWatch {
-    pub(crate) fn new(held: &Arc<HeldLink>) -> sys::Result<TakenWatch> {
+    pub(crate) fn new(held: &Shared<HeldLink>) -> sys::Result<TakenWatch> {
         let epoll = PrivateFd::new(epoll::create)?;
         epoll::add_each_writable(epoll.as_fd(), held.as_fd())?;
         let receiver = held.link().receiver_pidfd();
         if let Some(receiver) = &receiver {
             epoll::add(epoll.as_fd(), receiver.as_fd())?;
         }
-        Ok(TakenWatch { held: Arc::clone(held), epoll, receiver })
+        Ok(TakenWatch { held: held.clone(), epoll, receiver })
     }
 
     /// Whether everything has been taken. Never waits.
@@ -68,7 +68,7 @@ impl TakenWatch {
 
 /// Waits until everything has been taken.
 pub(crate) fn wait(
-    held: &Arc<HeldLink>,
+    held: &Shared<HeldLink>,
     deadline: Deadline,
     uncancelled: &Uncancelled,
 ) -> sys::Result<()> {

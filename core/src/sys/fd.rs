@@ -245,7 +245,10 @@ pub(crate) fn poll<const N: usize>(
 }
 
 /// Which of `sockets` have hung up, or are not open; none where the kernel does not tell.
-pub(crate) fn have_ended<'a>(sockets: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
+pub(crate) fn have_ended<'a, I>(sockets: I) -> impl Iterator<Item = bool> + use<I>
+where
+    I: Iterator<Item = BorrowedFd<'a>>,
+{
     let mut polled: Vec<libc::pollfd> = Vec::new();
     for socket in sockets {
         if polled.try_reserve(1).is_err() {
@@ -255,7 +258,7 @@ pub(crate) fn have_ended<'a>(sockets: impl Iterator<Item = BorrowedFd<'a>>) -> V
     }
     // SAFETY: the array has that many entries.
     unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, 0) };
-    polled.into_iter().map(|entry| entry.revents != 0).collect()
+    polled.into_iter().map(|entry| entry.revents != 0)
 }
 
 /// Whether the other end of a socket is closed.

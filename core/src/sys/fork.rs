@@ -11,7 +11,8 @@
 //! threaded process.
 
 use super::futex::{self, Patience};
-use super::{gate, ids, memory, table, thread_table};
+use super::shared::boxed;
+use super::{Result, gate, ids, memory, table, thread_table};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 /// How many times this process's line has forked since the library was loaded.
@@ -158,32 +159,31 @@ impl<T: Send + Sync + 'static> PerProcess<T> {
     }
 
     /// The one of this process; `make` makes it at the first call.
-    pub(crate) fn get(&self, make: fn() -> T) -> &T {
+    /// ENOMEM: there is no memory for it.
+    pub(crate) fn get(&self, make: fn() -> T) -> Result<&T> {
         let generation = generation();
         loop {
             let inherited = self.0.load(Ordering::Acquire);
             // SAFETY: null, or leaked below and never freed.
             match unsafe { inherited.as_ref() } {
-                Some(held) if held.generation == generation => return &held.value,
+                Some(held) if held.generation == generation => return Ok(&held.value),
                 _ => {}
             }
-            self.replace(inherited, generation, make);
+            self.replace(inherited, generation, make)?;
         }
     }
 
     /// Out of line: every send would touch the stack that a new value takes on its way to the heap.
     #[cold]
     #[inline(never)]
-    fn replace(&self, inherited: *mut Held<T>, generation: u32, make: fn() -> T) {
-        let new = Box::into_raw(Box::new(Held {
-            generation,
-            value: make(),
-            _inherited: AtomicPtr::new(inherited),
-        }));
+    fn replace(&self, inherited: *mut Held<T>, generation: u32, make: fn() -> T) -> Result<()> {
+        let held = Held { generation, value: make(), _inherited: AtomicPtr::new(inherited) };
+        let new = Box::into_raw(boxed(held)?);
         let swap = self.0.compare_exchange(inherited, new, Ordering::AcqRel, Ordering::Acquire);
         if swap.is_err() {
             // SAFETY: made above and seen by nobody else.
             drop(unsafe { Box::from_raw(new) });
         }
+        Ok(())
     }
 }

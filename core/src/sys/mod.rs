@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
+pub(crate) mod file;
 pub(crate) mod fork;
 mod futex;
 mod gate;
@@ -20,6 +21,7 @@ pub(crate) mod pending;
 pub(crate) mod pidfd;
 pub(crate) mod release;
 mod select;
+pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod socket;
 mod table;
@@ -36,6 +38,11 @@ pub(crate) struct Errno(pub(crate) c_int);
 pub(crate) type Result<T> = std::result::Result<T, Errno>;
 
 impl Errno {
+    /// For want of memory or of descriptors: what was asked is not answered, neither yes nor no.
+    pub(crate) fn is_shortage(self) -> bool {
+        matches!(self.0, libc::ENOMEM | libc::ENOBUFS | libc::EMFILE | libc::ENFILE)
+    }
+
     /// The calling thread's `errno`.
     pub(crate) fn last() -> Errno {
         // SAFETY: takes no arguments.

@@ -1,32 +1,15 @@
 //! What is done when a thread ends.
 
 use super::{Errno, Result};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-struct Guard(Cell<Option<fn()>>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(run) = self.0.get() {
-            run();
-        }
-    }
-}
-
-thread_local! { static GUARD: Guard = const { Guard(Cell::new(None)) } }
-
 /// Runs `run` when the calling thread ends: always the same one. ENOMEM: it cannot be arranged.
 ///
-/// `exit` and the end of a thread destroy thread-local storage first, and run handlers of `atexit` and
-/// destructors of `pthread_key_create` later. What those arrange is run by such a destructor, and, where
-/// `exit` has been called, not at all: the process ends.
+/// It is a destructor of `pthread_key_create` and not one of thread-local storage: that is destroyed
+/// earlier, and, where there is no memory, cannot be arranged without the process being aborted. Where
+/// `exit` is called it is not run: the process ends.
 pub(crate) fn at_thread_end(run: fn()) -> Result<()> {
-    GUARD.try_with(|guard| guard.0.set(Some(run))).or_else(|_| by_key(run))
-}
-
-fn by_key(run: fn()) -> Result<()> {
     // SAFETY: a key that exists, and a value that is a plain pointer.
     match unsafe { libc::pthread_setspecific(key()?, run as *const c_void) } {
         0 => Ok(()),
@@ -34,7 +17,7 @@ fn by_key(run: fn()) -> Result<()> {
     }
 }
 
-/// Made at the first use: seldom, and a process has few of them.
+/// Made at the first use: a process has few of them.
 fn key() -> Result<libc::pthread_key_t> {
     /// One more than the key.
     static KEY: AtomicU32 = AtomicU32::new(0);
@@ -58,7 +41,7 @@ fn key() -> Result<libc::pthread_key_t> {
 }
 
 unsafe extern "C" fn run_at_end(run: *mut c_void) {
-    // SAFETY: the value is what `by_key` has set, which is such a function.
+    // SAFETY: the value is what `at_thread_end` has set, which is such a function.
     let run = unsafe { std::mem::transmute::<*mut c_void, fn()>(run) };
     run();
 }

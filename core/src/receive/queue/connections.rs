@@ -29,11 +29,20 @@ impl Queue {
         self.watch_what_is_unwatched();
     }
 
+    /// Before a connection is accepted: what waits in it counts as sent.
+    fn make_room_for_a_link(&mut self) -> Result<()> {
+        self.links.reserve()?;
+        self.unwatched.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
+    }
+
     fn admit(&mut self, waiting: Waiting, us: Uids) {
         // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
             if waiting == Waiting::All && self.is_far_ahead_of_signals() {
                 break;
+            }
+            if let Err(errno) = self.make_room_for_a_link() {
+                return self.postpone(errno);
             }
             match self.listener.admit(us, &mut self.unread) {
                 Ok(admitted) => {
@@ -131,7 +140,7 @@ impl Queue {
     /// Closes everything, so that senders see it even where a forked child holds the sockets too.
     pub(crate) fn close(&mut self) {
         self.due.clear();
-        for key in self.links.keys() {
+        while let Some(key) = self.links.any_key() {
             self.close_link(key);
         }
         self.listener.close(&mut self.unread);

@@ -17,6 +17,9 @@ use std::os::fd::AsFd;
 impl Queue {
     /// Keeps the first parcel of the link whose place has come up, and goes on with others.
     pub(super) fn keep(&mut self, key: Key, Kept { errno, info }: Kept) -> Kept {
+        if self.kept.try_reserve(1).is_err() {
+            return Kept { errno: Errno(libc::ENOMEM), info };
+        }
         let last_id = &mut self.last_id;
         let Some(link) = self.links.get_mut(key) else { return errno.into() };
         let info = info.map(|info| Info { id: link.id_of_first(last_id), ..info });
@@ -35,7 +38,11 @@ impl Queue {
         // Places beyond one for each parcel come from signals that were made up.
         let (waiting, places) = (socket::waiting_bytes(link.socket.as_fd()), kept.postponed.len());
         if places == 0 || waiting.is_ok_and(|waiting| places < waiting / HEADER) {
-            kept.postponed.push_back(bytes);
+            match kept.postponed.try_reserve(1) {
+                Ok(()) => kept.postponed.push_back(bytes),
+                // For want of memory it is to be found by a look later.
+                Err(_) => self.look_again = true,
+            }
         }
     }
 
@@ -90,6 +97,10 @@ impl Queue {
     fn resume(&mut self, index: usize) {
         let Some(key) = self.kept.remove(index) else { return };
         let Some(kept) = self.links.get_mut(key).and_then(|link| link.kept.take()) else { return };
+        if self.due.try_reserve(kept.postponed.len()).is_err() {
+            self.look_again = true;
+            return;
+        }
         for bytes in kept.postponed.into_iter().rev() {
             self.due.push_front(Due { link: key, bytes });
         }

@@ -6,6 +6,7 @@
 use crate::parcel::Info;
 use crate::receive::take::Room;
 use crate::sys::fd::PrivateFd;
+use crate::sys::{Errno, Result};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -65,6 +66,12 @@ pub(super) struct Links {
 }
 
 impl Links {
+    /// Makes room for one more.
+    pub(super) fn reserve(&mut self) -> Result<()> {
+        self.by_number.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
+    }
+
+    /// There is room for it.
     pub(super) fn insert(&mut self, socket: PrivateFd, process: i32) -> Key {
         self.last_serial += 1;
         let (fd, serial) = (socket.as_raw_fd(), self.last_serial);
@@ -95,8 +102,8 @@ impl Links {
         self.by_number.len()
     }
 
-    pub(super) fn keys(&self) -> Vec<Key> {
-        self.by_number.iter().map(|(fd, link)| Key { fd: *fd, serial: link.serial }).collect()
+    pub(super) fn any_key(&self) -> Option<Key> {
+        self.by_number.iter().next().map(|(fd, link)| Key { fd: *fd, serial: link.serial })
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &PrivateFd> {

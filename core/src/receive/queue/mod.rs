@@ -17,16 +17,17 @@ use super::listener::Listener;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
 use crate::MAX_DATA;
+use crate::address::Name;
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
+use crate::sys::shared::Shared;
 use crate::sys::signal::SignalInfo;
 use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, socket};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 /// Mail that is due on one link.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ const LOOKS: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Queue {
     signal: Signal,
-    epoll: Arc<PrivateFd>,
+    epoll: Shared<PrivateFd>,
     listener: Listener,
     links: Links,
     /// Admitted, but not yet watched: the kernel refused for the moment.
@@ -71,8 +72,8 @@ impl Queue {
     /// Begins to listen under `name`.
     pub(crate) fn open(
         signal: Signal,
-        name: Vec<u8>,
-        epoll: Arc<PrivateFd>,
+        name: Name,
+        epoll: Shared<PrivateFd>,
         notifier: Option<Notifier>,
     ) -> Result<Queue> {
         Ok(Queue {
@@ -89,7 +90,7 @@ impl Queue {
             notifier,
             last_id: 0,
             unread: Unread::default(),
-            unpacked: Unpacked::new(MAX_DATA),
+            unpacked: Unpacked::new(MAX_DATA)?,
         })
     }
 
@@ -113,8 +114,18 @@ impl Queue {
             self.listener.was_announced();
             self.accept(Waiting::One);
         } else if let Some(link) = self.links.key_of(info.fd) {
-            self.due.push_back(Due { link, bytes: 1 });
+            self.put_behind(Due { link, bytes: 1 });
         }
+    }
+
+    /// `false`: for want of memory it is to be found by a look later.
+    fn put_behind(&mut self, due: Due) -> bool {
+        if self.due.try_reserve(1).is_err() {
+            self.postpone(Errno(libc::ENOMEM));
+            return false;
+        }
+        self.due.push_back(due);
+        true
     }
 
     /// epoll has found these sockets readable.
@@ -258,11 +269,13 @@ impl Queue {
     fn enqueue(&mut self, key: Key) {
         let Some(link) = self.links.get_mut(key) else { return };
         if !link.due {
-            link.due = true;
             // Where the kernel does not tell, one parcel at a time. An empty link that was reported
             // has come to its end, which the attempt to read it shows.
             let bytes = socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1);
-            self.due.push_back(Due { link: key, bytes });
+            let is_due = self.put_behind(Due { link: key, bytes });
+            if let Some(link) = self.links.get_mut(key) {
+                link.due = is_due;
+            }
         }
     }
 

@@ -71,10 +71,11 @@ fn main() {
     give("sys/fork.rs", "fork.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use super::futex::", "use crate::kernel::futex::");
+        exchange(text, "use super::shared::", "use crate::sync::");
         exchange(
             text,
-            "use super::{gate, ids, memory, table, thread_table};",
-            "use crate::kernel::{self as libc, ids, memory, thread_table};\nuse crate::{gate, sync, table};",
+            "use super::{Result, gate, ids, memory, table, thread_table};",
+            "use crate::Result;\nuse crate::kernel::{self as libc, ids, memory, thread_table};\nuse crate::{gate, sync, table};",
         );
         exchange(text, "use std::sync::atomic::", "use sync::atomic::");
         // The models load no library.
@@ -104,6 +105,8 @@ fn main() {
     give("send/cache.rs", "cache.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use crate::sys::fork::", "use crate::fork::");
+        exchange(text, "use crate::sys::shared::", "use crate::sync::");
+        exchange(text, "use crate::sys::Result;", "use crate::Result;");
         exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
         exchange(text, "use std::sync::{", "use crate::sync::{self, ");
         exchange(

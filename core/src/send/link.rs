@@ -264,7 +264,7 @@ mod tests {
         let signal = Signal::new(signo).expect("real-time");
         let listener = PrivateFd::new(|| socket::create(Blocking::No)).expect("a socket");
         let name = address::name(Identity::own(false).expect("known"), signal);
-        socket::bind(listener.as_fd(), &name).expect("a free name");
+        socket::bind(listener.as_fd(), name.as_bytes()).expect("a free name");
         socket::listen(listener.as_fd(), 0).expect("bound");
         let us = Recipient::find(Task::this_process().into()).expect("this process");
         let open = |timeout, interruptible| {

@@ -4,7 +4,7 @@ use crate::cache::{Cache, Key, Who};
 use crate::fate::{Fate, Verdict};
 use crate::link::Link;
 use crate::peer::Socket;
-use crate::sync::{Arc, model, thread};
+use crate::sync::{Arc, Shared, model, thread};
 use crate::{fork, kernel, table};
 
 /// Links that are kept.
@@ -12,12 +12,16 @@ const MOST: usize = 2;
 
 const KEY: Key = Key { who: Who::Id(7), signo: 50 };
 
+fn of_this_process() -> &'static Cache {
+    Cache::of_this_process().expect("memory")
+}
+
 fn nothing_is_lost() {
     assert_eq!(table::registered(), kernel::open_now(), "what is open is not what is registered");
 }
 
 /// What a sender does: the link that is kept if it is alive, or a new one.
-fn find(cache: &Cache, key: Key, last_use: u64) -> Arc<Link> {
+fn find(cache: &Cache, key: Key, last_use: u64) -> Shared<Link> {
     if let Some(kept) = cache.get(key) {
         if !kept.is_dead() {
             return kept;
@@ -25,7 +29,11 @@ fn find(cache: &Cache, key: Key, last_use: u64) -> Arc<Link> {
         cache.remove(key, &kept);
     }
     cache.drop_the_dead();
-    cache.insert(key, Arc::new(Link::open(last_use).expect("a number is free")), MOST)
+    cache.insert(
+        key,
+        Shared::new(Link::open(last_use).expect("a number is free")).expect("memory"),
+        MOST,
+    )
 }
 
 #[test]
@@ -88,7 +96,7 @@ fn two_threads_fork_and_one_opens_in_a_handler() {
 #[test]
 fn a_forked_child_begins_anew() {
     model(|| {
-        let inherited = Cache::of_this_process();
+        let inherited = of_this_process();
         let link = find(inherited, KEY, 1);
         let [before, _, in_child] = kernel::handlers();
         before();
@@ -97,14 +105,14 @@ fn a_forked_child_begins_anew() {
         assert_eq!((fork::generation(), kernel::open_now()), (1, vec![]));
         let threads = [1, 2].map(|last_use| {
             thread::spawn(move || {
-                let cache = Cache::of_this_process();
+                let cache = of_this_process();
                 (std::ptr::from_ref(cache).addr(), find(cache, KEY, last_use))
             })
         });
         let [one, other] = threads.map(|thread| thread.join().expect("a thread"));
         assert_eq!(one.0, other.0, "one cache in one process");
         assert_ne!(one.0, std::ptr::from_ref(inherited).addr());
-        assert!(Arc::ptr_eq(&one.1, &other.1), "one link to one recipient");
+        assert!(Shared::ptr_eq(&one.1, &other.1), "one link to one recipient");
         assert_eq!(kernel::open_now().len(), 1);
         nothing_is_lost();
         // As the library does: what was inherited is left alone.
@@ -149,10 +157,10 @@ fn what_a_raw_clone_opens_stays_open() {
 #[test]
 fn two_senders_share_one_link() {
     model(|| {
-        let send = || find(Cache::of_this_process(), KEY, 1);
+        let send = || find(of_this_process(), KEY, 1);
         let other = thread::spawn(send);
         let (mine, others) = (send(), other.join().expect("a thread"));
-        assert!(Arc::ptr_eq(&mine, &others));
+        assert!(Shared::ptr_eq(&mine, &others));
         assert_eq!(kernel::open_now().len(), 1, "the second connection is closed");
         nothing_is_lost();
     });
@@ -161,16 +169,19 @@ fn two_senders_share_one_link() {
 #[test]
 fn a_dead_link_is_replaced_once() {
     model(|| {
-        let cache = Cache::of_this_process();
+        let cache = of_this_process();
         let old = find(cache, KEY, 1);
-        let send = || find(Cache::of_this_process(), KEY, 2);
+        let send = || find(of_this_process(), KEY, 2);
         let threads = [thread::spawn(send), thread::spawn(send)];
         old.die();
         let found = threads.map(|thread| thread.join().expect("a thread"));
-        let new: Vec<_> = found.iter().filter(|link| !Arc::ptr_eq(link, &old)).collect();
-        assert!(new.iter().all(|link| !link.is_dead() && Arc::ptr_eq(link, new[0])), "two in use");
+        let new: Vec<_> = found.iter().filter(|link| !Shared::ptr_eq(link, &old)).collect();
+        assert!(
+            new.iter().all(|link| !link.is_dead() && Shared::ptr_eq(link, new[0])),
+            "two in use"
+        );
         let kept = cache.get(KEY).expect("one is kept");
-        assert!(new.iter().all(|link| Arc::ptr_eq(link, &kept)), "the new one was given up");
+        assert!(new.iter().all(|link| Shared::ptr_eq(link, &kept)), "the new one was given up");
         drop((found, old, kept));
         assert_eq!(kernel::open_now().len(), 1);
         nothing_is_lost();
@@ -181,15 +192,15 @@ fn a_dead_link_is_replaced_once() {
 fn a_full_cache_gives_up_the_idlest() {
     model(|| {
         let key = |id| Key { who: Who::Id(id), signo: 50 };
-        let cache = Cache::of_this_process();
+        let cache = of_this_process();
         drop(find(cache, key(1), 1));
-        let sends = |id: i32, last_use| move || find(Cache::of_this_process(), key(id), last_use);
+        let sends = |id: i32, last_use| move || find(of_this_process(), key(id), last_use);
         let other = thread::spawn(sends(2, 3));
         let mine = sends(3, 2)();
         let others = other.join().expect("a thread");
         assert!(cache.get(key(1)).is_none(), "idle longest");
-        assert!(Arc::ptr_eq(&cache.get(key(2)).expect("kept"), &others));
-        assert!(Arc::ptr_eq(&cache.get(key(3)).expect("kept"), &mine));
+        assert!(Shared::ptr_eq(&cache.get(key(2)).expect("kept"), &others));
+        assert!(Shared::ptr_eq(&cache.get(key(3)).expect("kept"), &mine));
         drop((mine, others));
         assert_eq!(kernel::open_now().len(), 2);
         nothing_is_lost();

@@ -25,6 +25,37 @@ macro_rules! lazy_static {
 #[cfg(not(loom))]
 pub(crate) use lazy_static;
 
+/// The core's own, whose allocation can fail.
+#[derive(Debug)]
+pub(crate) struct Shared<T>(Arc<T>);
+
+impl<T> Shared<T> {
+    pub(crate) fn new(value: T) -> crate::Result<Shared<T>> {
+        Ok(Shared(Arc::new(value)))
+    }
+
+    pub(crate) fn ptr_eq(&self, other: &Shared<T>) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Shared<T> {
+        Shared(Arc::clone(&self.0))
+    }
+}
+
+impl<T> std::ops::Deref for Shared<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+pub(crate) fn boxed<T>(value: T) -> crate::Result<Box<T>> {
+    Ok(Box::new(value))
+}
+
 /// Runs a model: in all orders, or once. LOOM_MAX_PREEMPTIONS bounds how often a thread is interrupted
 /// in one order.
 pub(crate) fn model(run: impl Fn() + Sync + Send + 'static) {

@@ -62,13 +62,16 @@ const STEPS = {
   },
   async 'readStream, writeStream'() {
     const file = `/dev/shm/sendfd-steps-${process.pid}`;
-    const out = await through(fs.openSync(file, 'w'));
-    const stream = out.writeStream();
-    stream.end('written');
-    await once(stream, 'close');
-    const back = await through(fs.openSync(file, 'r'));
-    same(await readAll(back.readStream()), 'written');
-    fs.rmSync(file);
+    try {
+      const out = await through(fs.openSync(file, 'w'));
+      const stream = out.writeStream();
+      stream.end('written');
+      await once(stream, 'close');
+      const back = await through(fs.openSync(file, 'r'));
+      same(await readAll(back.readStream()), 'written');
+    } finally {
+      fs.rmSync(file);
+    }
   },
   async 'events and for await, many parcels'() {
     const inbox = new Inbox();

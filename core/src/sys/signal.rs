@@ -169,6 +169,8 @@ pub(super) fn is_own(info: &libc::siginfo_t) -> bool {
     match info.si_code {
         libc::SI_QUEUE => queued.pid == 0 && queued.value == OWN,
         libc::SI_TKILL => info.si_signo == libc::SIGIO && queued.pid == ids::process(),
+        // KERNEL: with a full queue, nothing is told of who has sent it.
+        libc::SI_USER => info.si_signo == libc::SIGIO && queued.pid == 0,
         _ => false,
     }
 }

@@ -4,19 +4,32 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { createInterface } = require('node:readline');
-const { Inbox, sendAsync } = require('../../node');
+const { Inbox, Outbox, sendAsync } = require('../../node');
 
 const countFds = () => fs.readdirSync('/proc/self/fd').length;
 
-async function send(pid, signo, nfds, length, count) {
-  const fds = Array.from({ length: nfds }, (_, index) => {
+function files(nfds) {
+  return Array.from({ length: nfds }, (_, index) => {
     const file = path.join(os.tmpdir(), `sendfd-matrix.${process.pid}.${index}`);
     fs.writeFileSync(file, `${index}-of-${process.pid}`);
     const fd = fs.openSync(file, 'r');
     fs.unlinkSync(file);
     return fd;
   });
-  const data = Buffer.from(Array.from({ length }, (_, i) => i % 256));
+}
+
+const counting = (length) => Buffer.from(Array.from({ length }, (_, i) => i % 256));
+
+function contents(fds) {
+  return fds.map((fd) => {
+    const bytes = Buffer.alloc(64);
+    return bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, 64, 0));
+  });
+}
+
+async function send(pid, signo, nfds, length, count) {
+  const fds = files(nfds);
+  const data = counting(length);
   for (let index = 0; index < count; index++) {
     data.write(String(index).padStart(8, '0').slice(0, length));
     await sendAsync(pid, fds, { data, signo, timeout: 20_000 });
@@ -24,12 +37,32 @@ async function send(pid, signo, nfds, length, count) {
   console.log('sent', process.pid);
 }
 
+async function ask(pid, signo, nfds, length, count) {
+  const fds = files(nfds);
+  const right = contents(fds).join();
+  const data = counting(length);
+  const outbox = await Outbox.open(pid, { signo, timeout: 20_000 });
+  await outbox.sendAsync([], { data, timeout: 20_000 });
+  for (let index = 0; index < count; index++) {
+    data.write(String(index).padStart(8, '0').slice(0, length));
+    const answer = await outbox.request(fds, { data, timeout: 20_000 });
+    const reversed = Buffer.from(data).reverse();
+    if (contents(answer.fds).join() !== right || !answer.data.equals(reversed)) {
+      console.log('another answer');
+    }
+    answer.close();
+  }
+  await outbox.taken({ timeout: 20_000 });
+  outbox.close();
+  console.log('asked', process.pid);
+}
+
 function describe(parcel) {
-  const texts = parcel.fds.map((fd) => {
-    const bytes = Buffer.alloc(64);
-    return bytes.toString('utf8', 0, fs.readSync(fd, bytes, 0, 64, 0));
-  });
+  const texts = contents(parcel.fds);
   const { pid, uid, gid, signo, data } = parcel;
+  if (parcel.wantsReply) {
+    parcel.reply(parcel.fds, { data: Buffer.from(data).reverse() });
+  }
   parcel.close();
   return [pid, uid, gid, signo, `-${data.toString('hex')}`, ...texts].join(' ');
 }
@@ -54,6 +87,6 @@ async function receive(signo) {
 }
 
 const [what, ...numbers] = process.argv.slice(2);
-({ send, receive })[what](...numbers.map(Number)).catch((error) => {
+({ send, ask, receive })[what](...numbers.map(Number)).catch((error) => {
   console.log('error', error.code, error.message);
 });

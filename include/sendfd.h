@@ -60,6 +60,11 @@
 #define SENDFD_INBOX_NOSIGNAL 2u
 
 /**
+ * Bytes of an address, its terminating zero included, at most.
+ */
+#define SENDFD_ADDRESS_MAX 64
+
+/**
  * An inbox: where a task receives what is sent to it with one signal number.
  */
 typedef struct sendfd_inbox sendfd_inbox;
@@ -250,6 +255,25 @@ void sendfd_inbox_close(struct sendfd_inbox *inbox);
 int sendfd_inbox_shutdown(struct sendfd_inbox *inbox);
 
 /**
+ * The address of an inbox: text that names it on this machine, in every namespace.
+ *
+ * @param inbox        from sendfd_inbox_open()
+ * @param ret_address  room for size bytes; NULL if size is 0
+ * @param size         SENDFD_ADDRESS_MAX is always enough
+ * @return the length of the address without its terminating zero, as snprintf(); or a negative errno
+ *
+ * It is no secret and gives no permission. Whoever gets it, over whatever channel, can open an outbox with
+ * sendfd_outbox_open_address() without seeing the receiver's pid. It is of use as long as the inbox is open.
+ * What does not fit is cut off; with a size of 0 nothing is written.
+ *
+ * -EINVAL  NULL;
+ * -EPERM   opened before a fork.
+ */
+int sendfd_inbox_address(const struct sendfd_inbox *inbox,
+                         char *ret_address,
+                         size_t size);
+
+/**
  * A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays
  * the inbox's: wait for it with poll, select or epoll, and do nothing else with it.
  *
@@ -416,6 +440,29 @@ int sendfd_outbox_open_pidfd(int pidfd,
                              int sig,
                              const struct timespec *timeout,
                              struct sendfd_outbox **ret_outbox);
+
+/**
+ * The same as sendfd_outbox_open() to the inbox that an address names.
+ *
+ * @param address     from sendfd_inbox_address(), in whatever process; ends with a zero
+ * @param timeout     as for sendfd_outbox_open()
+ * @param ret_outbox  as for sendfd_outbox_open()
+ * @return 0, or a negative errno
+ *
+ * The receiver need not be visible in the caller's pid namespace. Then it cannot be asked whether the
+ * caller may signal it, and the users decide: root, and the receiver's own. Nothing tells either that it
+ * has ended: with a timeout of NULL, the call waits for ever for an inbox that is gone.
+ *
+ * As sendfd_outbox_open(), but never -ESRCH, and:
+ *
+ * -EINVAL      that is no address;
+ * -ECONNREFUSED also: the address is of the inbox of a thread whose process is not visible here;
+ * -EOPNOTSUPP  the address is of a receiver without inodes for tasks (before Linux 6.9) that is not
+ *              visible here, or has ended; or there is nothing to prove with here who listens.
+ */
+int sendfd_outbox_open_address(const char *address,
+                               const struct timespec *timeout,
+                               struct sendfd_outbox **ret_outbox);
 
 /**
  * Closes an outbox and frees it; no other thread may use it any more. What was sent and has not been

@@ -1,7 +1,6 @@
 //! Between C values and those of the core.
 
-use libc::c_void;
-use libc::{c_int, timespec};
+use libc::{c_char, c_int, c_void, timespec};
 use sendfd_core::{Error, MAX_DATA, MAX_FDS, Outgoing};
 use std::alloc::{Layout, alloc};
 use std::time::Duration;
@@ -96,4 +95,19 @@ pub(crate) unsafe fn slice_mut<'a, T>(start: *mut T, len: usize) -> Result<&'a m
         // SAFETY: as the caller promises.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(start, len) }),
     }
+}
+
+/// Text that ends with a zero within `most` bytes; `None` for NULL, and for what is no text.
+///
+/// # Safety
+/// `start` is NULL, or can be read up to its zero, or for `most` bytes.
+pub(crate) unsafe fn text<'a>(start: *const c_char, most: usize) -> Option<&'a str> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    let len = unsafe { libc::strnlen(start, most) };
+    // SAFETY: so many bytes have been looked at.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) };
+    std::str::from_utf8(bytes).ok().filter(|_| len < most)
 }

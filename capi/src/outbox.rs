@@ -1,9 +1,9 @@
 //! Outboxes, requests and answers.
 
-use crate::convert::{answer, duration, fail, give, parcel, slice_mut};
+use crate::convert::{answer, duration, fail, give, parcel, slice_mut, text};
 use crate::receive::sendfd_info;
-use libc::{c_int, c_void, pid_t, size_t, timespec};
-use sendfd_core::{MAX_DATA, MAX_FDS, Outbox, Reply, Signal, Target, Task};
+use libc::{c_char, c_int, c_void, pid_t, size_t, timespec};
+use sendfd_core::{Address, MAX_DATA, MAX_FDS, Outbox, Reply, Signal, Target, Task};
 use std::os::fd::BorrowedFd;
 
 /// An outbox: a link to one inbox, held by its user.
@@ -78,6 +78,43 @@ pub unsafe extern "C" fn sendfd_outbox_open_pidfd(
     let open = |signal, timeout| Outbox::open(Target::Pidfd(pidfd), signal, timeout);
     // SAFETY: as the caller promises.
     unsafe { open_with(sig, timeout, ret_outbox, open) }
+}
+
+/// The same as sendfd_outbox_open() to the inbox that an address names.
+///
+/// @param address     from sendfd_inbox_address(), in whatever process; ends with a zero
+/// @param timeout     as for sendfd_outbox_open()
+/// @param ret_outbox  as for sendfd_outbox_open()
+/// @return 0, or a negative errno
+///
+/// The receiver need not be visible in the caller's pid namespace. Then it cannot be asked whether the
+/// caller may signal it, and the users decide: root, and the receiver's own. Nothing tells either that it
+/// has ended: with a timeout of NULL, the call waits for ever for an inbox that is gone.
+///
+/// As sendfd_outbox_open(), but never -ESRCH, and:
+///
+/// -EINVAL      that is no address;
+/// -ECONNREFUSED also: the address is of the inbox of a thread whose process is not visible here;
+/// -EOPNOTSUPP  the address is of a receiver without inodes for tasks (before Linux 6.9) that is not
+///              visible here, or has ended; or there is nothing to prove with here who listens.
+///
+/// # Safety
+/// The pointers are valid or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_outbox_open_address(
+    address: *const c_char,
+    timeout: *const timespec,
+    ret_outbox: *mut *mut sendfd_outbox,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    match unsafe { text(address, Address::MAX) }.map(str::parse::<Address>) {
+        Some(Ok(address)) => {
+            let open = |signal, timeout| Outbox::open(address, signal, timeout);
+            // SAFETY: as the caller promises.
+            unsafe { open_with(address.signal().number(), timeout, ret_outbox, open) }
+        }
+        Some(Err(_)) | None => fail(libc::EINVAL),
+    }
 }
 
 unsafe fn open_with(

@@ -2,9 +2,12 @@
 
 use crate::convert::{answer, duration, fail, give, slice_mut};
 use libc::{
-    c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec, uid_t,
+    c_char, c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec,
+    uid_t,
 };
-use sendfd_core::{Announcement, Error, Info, MAX_DATA, MAX_FDS, Mailbox, Options, Reply, Signal};
+use sendfd_core::{
+    Address, Announcement, Error, Info, MAX_DATA, MAX_FDS, Mailbox, Options, Reply, Signal,
+};
 use std::os::fd::{IntoRawFd, OwnedFd};
 
 /// For sendfd_inbox_open(): the inbox is addressed by the id of the calling thread.
@@ -12,6 +15,11 @@ pub const SENDFD_INBOX_THREAD: c_uint = 1u32;
 
 /// For sendfd_inbox_open(): the inbox queues no signals and touches no mask; any thread may use it.
 pub const SENDFD_INBOX_NOSIGNAL: c_uint = 2u32;
+
+/// Bytes of an address, its terminating zero included, at most.
+pub const SENDFD_ADDRESS_MAX: c_int = 64;
+
+const _: () = assert!(SENDFD_ADDRESS_MAX as usize == Address::MAX);
 
 /// An inbox: where a task receives what is sent to it with one signal number.
 #[derive(Debug)]
@@ -148,6 +156,45 @@ pub unsafe extern "C" fn sendfd_inbox_shutdown(inbox: *mut sendfd_inbox) -> c_in
         Some(inbox) => answer(inbox.mailbox.shutdown().map(|()| 0)),
         None => fail(libc::EINVAL),
     }
+}
+
+/// The address of an inbox: text that names it on this machine, in every namespace.
+///
+/// @param inbox        from sendfd_inbox_open()
+/// @param ret_address  room for size bytes; NULL if size is 0
+/// @param size         SENDFD_ADDRESS_MAX is always enough
+/// @return the length of the address without its terminating zero, as snprintf(); or a negative errno
+///
+/// It is no secret and gives no permission. Whoever gets it, over whatever channel, can open an outbox with
+/// sendfd_outbox_open_address() without seeing the receiver's pid. It is of use as long as the inbox is open.
+/// What does not fit is cut off; with a size of 0 nothing is written.
+///
+/// -EINVAL  NULL;
+/// -EPERM   opened before a fork.
+///
+/// # Safety
+/// `inbox` is open, and `ret_address` valid for `size` bytes, or they are NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_address(
+    inbox: *const sendfd_inbox,
+    ret_address: *mut c_char,
+    size: size_t,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let inbox = unsafe { inbox.as_ref() };
+    // SAFETY: as the caller promises; more than an address and its zero is not touched.
+    let room = unsafe { slice_mut(ret_address.cast::<u8>(), size.min(Address::MAX)) };
+    let (Some(inbox), Ok(room)) = (inbox, room) else { return fail(libc::EINVAL) };
+    answer(inbox.mailbox.address().map(|address| {
+        let text = address.to_bytes();
+        let text = text.as_ref();
+        let cut = text.len().min(room.len().saturating_sub(1));
+        if let Some(end) = room.get_mut(cut) {
+            *end = 0;
+            room[..cut].copy_from_slice(&text[..cut]);
+        }
+        c_int::try_from(text.len()).unwrap_or(c_int::MAX)
+    }))
 }
 
 /// A descriptor that polls readable while there is mail, level-triggered, from any thread. It stays

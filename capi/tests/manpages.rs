@@ -54,14 +54,19 @@ fn errors_of(function: &str) -> Vec<&'static str> {
             of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM", "EOPNOTSUPP"]])
         }
         "sendfd_discard" => of(&[&["EAGAIN", "EINVAL", "EPERM", "EBADF"]]),
-        "sendfd_inbox_fileno" | "sendfd_outbox_fileno" | "sendfd_inbox_shutdown" => {
-            of(&[&["EINVAL", "EPERM"]])
-        }
+        "sendfd_inbox_fileno"
+        | "sendfd_inbox_address"
+        | "sendfd_outbox_fileno"
+        | "sendfd_inbox_shutdown" => of(&[&["EINVAL", "EPERM"]]),
         "sendfd_recv" | "sendfd_recvs" => of(&[RECEIVING, &["ETIMEDOUT", "EINTR"]]),
         "sendfd_claim" | "sendfd_claim_signalfd" => of(&[RECEIVING]),
         "sendfd_outbox_open" => of(&[SENDING, &["ETIMEDOUT"]])
             .into_iter()
             .filter(|error| !["EBADF", "ETOOMANYREFS"].contains(error))
+            .collect(),
+        "sendfd_outbox_open_address" => of(&[SENDING, &["ETIMEDOUT"]])
+            .into_iter()
+            .filter(|error| !["EBADF", "ETOOMANYREFS", "ESRCH"].contains(error))
             .collect(),
         "sendfd_outbox_open_pidfd" => of(&[SENDING, &["ETIMEDOUT"]])
             .into_iter()

@@ -1,5 +1,6 @@
 //! Errors that print like strace: the call, its arguments, the errno, and what it means here.
 
+use crate::address::Address;
 use crate::parcel::Info;
 use crate::sys::Errno;
 use std::fmt;
@@ -29,6 +30,8 @@ pub struct Error {
 pub(crate) enum Call {
     Signal { number: i32 },
     Task { id: i32 },
+    Address,
+    AddressOf { signo: i32 },
     Pidfd { number: RawFd },
     Send { to: To, signo: i32, fd: RawFd },
     SendMany { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration> },
@@ -50,6 +53,7 @@ pub(crate) enum Call {
 pub(crate) enum To {
     Task(i32),
     Pidfd(RawFd),
+    Address(Address),
 }
 
 impl Error {
@@ -80,8 +84,10 @@ impl Error {
         match self.call {
             Call::Signal { .. } => "signal",
             Call::Task { .. } => "task",
+            Call::Address => "address",
+            Call::AddressOf { .. } => "sendfd_inbox_address",
             Call::Pidfd { .. } => "pidfd",
-            Call::Send { to: To::Task(_), .. } => "sendfd",
+            Call::Send { to: To::Task(_) | To::Address(_), .. } => "sendfd",
             Call::Send { to: To::Pidfd(_), .. } => "sendfd_pidfd",
             Call::SendMany { .. } => "sendfds",
             Call::Room { .. } => "sendfd_room",
@@ -91,6 +97,7 @@ impl Error {
             Call::Discard { .. } => "sendfd_discard",
             Call::Shutdown { .. } => "sendfd_inbox_shutdown",
             Call::Reply { .. } => "sendfd_reply",
+            Call::OutboxOpen { to: To::Address(_), .. } => "sendfd_outbox_open_address",
             Call::OutboxOpen { .. } => "sendfd_outbox_open",
             Call::Outbox { request: false, .. } => "sendfd_outbox_send",
             Call::Outbox { request: true, .. } => "sendfd_outbox_request",
@@ -120,6 +127,7 @@ impl Error {
         Some(match (self.errno, self.call) {
             (libc::EINVAL, Call::Signal { .. }) => "not a real-time signal number",
             (libc::EINVAL, Call::Task { .. }) => "an id is greater than 0",
+            (libc::EINVAL, Call::Address) => "no address of an inbox",
             (libc::EINVAL | libc::ENOTSOCK, Call::Reply { .. }) => {
                 "at most 252 descriptors, of a kind that the kernel passes, to where an answer is awaited"
             }
@@ -171,6 +179,14 @@ impl Error {
                 "not allowed to receive one of the parcel's descriptors; it is kept"
             }
             (libc::EMFILE | libc::ENFILE, _) => "no descriptor left",
+            (
+                libc::EOPNOTSUPP,
+                Call::OutboxOpen { to: To::Address(_), .. }
+                | Call::Send { to: To::Address(_), .. }
+                | Call::SendMany { to: To::Address(_), .. },
+            ) => {
+                "who listens there cannot be proven, or the thread has a descriptor table of its own"
+            }
             (libc::EOPNOTSUPP, _) => "the calling thread has a descriptor table of its own",
             (libc::EADDRINUSE, _) => "there is an inbox for this signal number already",
             (libc::EINTR, _) => "a signal handler ran",
@@ -186,6 +202,7 @@ impl fmt::Display for Error {
         match self.call {
             Call::Signal { number } | Call::Pidfd { number } => write!(f, "{number}")?,
             Call::Task { id } => write!(f, "{id}")?,
+            Call::Address => {}
             Call::Send { to, signo, fd } => write!(f, "{to}, {signo}, {fd}")?,
             Call::SendMany { to, signo, nfds, len, timeout }
             | Call::Outbox { to, signo, nfds, len, timeout, .. } => {
@@ -208,7 +225,7 @@ impl fmt::Display for Error {
                 write!(f, "{signo}, {{si_signo={si_signo}, si_fd={si_fd}}}")?;
             }
             Call::Discard { signo, id } => write!(f, "{signo}, {{id={id}}}")?,
-            Call::Shutdown { signo } => write!(f, "{signo}")?,
+            Call::Shutdown { signo } | Call::AddressOf { signo } => write!(f, "{signo}")?,
             Call::OutboxOpen { to, signo, timeout } | Call::WaitTaken { to, signo, timeout } => {
                 write!(f, "{to}, {signo}, {}", Shown(timeout))?;
             }
@@ -235,6 +252,7 @@ impl fmt::Display for To {
         match self {
             To::Task(id) => write!(f, "{id}"),
             To::Pidfd(fd) => write!(f, "pidfd {fd}"),
+            To::Address(address) => write!(f, "{address}"),
         }
     }
 }

@@ -15,7 +15,7 @@
 #![deny(unsafe_code)]
 
 mod address;
-pub use address::{Target, Task};
+pub use address::{Address, Target, Task};
 mod signal;
 pub use signal::Signal;
 

@@ -2,9 +2,11 @@
 
 mod task;
 pub use task::{Target, Task};
+mod text;
+pub use text::Address;
 
 mod recipient;
-pub(crate) use recipient::Recipient;
+pub(crate) use recipient::{Recipient, visible};
 mod name;
 pub(crate) use name::{Identity, Name, if_supported, name};
 pub(crate) mod proc;

@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 use std::os::fd::AsFd;
 
 /// What tells a task from all others, past and present.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Identity {
     /// The inode of its pidfd.
     Inode(u64),
@@ -53,10 +53,13 @@ pub(crate) fn if_supported<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
+/// How every name begins: with the version of the protocol.
+pub(crate) const PREFIX: &str = "sendfd.1/";
+
 /// The abstract name of the inbox of that task for that signal.
 pub(crate) fn name(identity: Identity, signal: Signal) -> Name {
     let mut name = Name { bytes: [0; Name::MOST], len: 0 };
-    let written = write!(name, "sendfd.1/{identity}/{}", signal.number());
+    let written = write!(name, "{PREFIX}{identity}/{}", signal.number());
     debug_assert!(written.is_ok(), "it has room for all numbers");
     name
 }
@@ -74,6 +77,12 @@ impl Name {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
+    }
+}
+
+impl AsRef<[u8]> for Name {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
-use crate::sys::{Errno, Result, file};
+use crate::sys::{Errno, Result, file, fork};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
 use std::os::fd::RawFd;
@@ -37,6 +37,16 @@ fn parse_stat(line: &str) -> Option<(bool, u64)> {
 fn status_line<'a>(status: &'a str, name: &str) -> Option<impl Iterator<Item = u32> + use<'a>> {
     let words = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(words.split_ascii_whitespace().map_while(|word| word.parse().ok()))
+}
+
+/// The threads of a process, as they are numbered here; none where it is not visible.
+pub(crate) fn threads(process: i32) -> Vec<i32> {
+    let list = || std::fs::read_dir(format!("/proc/{process}/task")).map(Iterator::collect);
+    let found: Vec<_> =
+        if process > 0 { fork::undisturbed(list) } else { return Vec::new() }.unwrap_or_default();
+    let number =
+        |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    found.into_iter().filter_map(number).collect()
 }
 
 /// The task's id in its own pid namespace.

@@ -3,6 +3,7 @@
 use super::name::{Identity, if_supported};
 use super::proc;
 use super::task::Target;
+use super::text::Address;
 use crate::sys::fd::{Awaited, PrivateFd, poll};
 use crate::sys::{Errno, Result, ids, pidfd, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -37,6 +38,7 @@ impl<'a> Recipient<'a> {
         let mut found = match target {
             Target::Task(task) => Recipient::by_id(task.id())?,
             Target::Pidfd(pidfd) => Recipient::by_pidfd(pidfd)?,
+            Target::Address(address) => Recipient::by_address(address)?,
         };
         if found.inode.is_none() {
             found.started = proc::start_time(found.id).map_err(gone)?;
@@ -78,6 +80,17 @@ impl<'a> Recipient<'a> {
         Ok(Recipient { id, pidfd: Some(Pidfd::Theirs(pidfd)), inode, started: None })
     }
 
+    /// The task may be out of sight, so that the kernel cannot be asked for the permission to signal it.
+    /// The uids decide then.
+    fn by_address(address: Address) -> Result<Recipient<'a>> {
+        match address.identity() {
+            Identity::Inode(inode) => {
+                Ok(Recipient { id: 0, pidfd: None, inode: Some(inode), started: None })
+            }
+            Identity::Started { id, at } => Recipient::by_id(visible(id, at)?),
+        }
+    }
+
     /// Its id here; 0 where it is not known.
     pub(crate) fn id(&self) -> i32 {
         self.id
@@ -111,6 +124,8 @@ impl<'a> Recipient<'a> {
     fn is_surely_alive(&self) -> Result<bool> {
         match &self.pidfd {
             Some(pidfd) => Ok(pidfd::is_alive(pidfd.as_fd())),
+            // Known by its address alone: nothing tells of its end.
+            None if self.id == 0 => Ok(true),
             None => match proc::start_time(self.id) {
                 Ok(at) => Ok(at.is_some() && at == self.started),
                 Err(errno) if errno.is_shortage() => Err(errno),
@@ -140,6 +155,12 @@ impl<'a> Recipient<'a> {
             Err(errno) => return Err(errno),
         };
         let same = match (peer_inode, self.inode) {
+            (Some(theirs), Some(ours)) if self.is_known_by_address_alone() => {
+                theirs == ours || has_thread(peer.pid, ours)?
+            }
+            (None, Some(_)) if self.is_known_by_address_alone() => {
+                return Err(Errno(libc::EOPNOTSUPP));
+            }
             (Some(theirs), Some(ours)) => theirs == ours || self.is_thread_of(peer.pid, theirs)?,
             _ => {
                 peer.pid > 0
@@ -148,6 +169,10 @@ impl<'a> Recipient<'a> {
             }
         };
         if same && self.is_surely_alive()? { Ok(()) } else { refused }
+    }
+
+    fn is_known_by_address_alone(&self) -> bool {
+        self.id == 0 && self.pidfd.is_none()
     }
 
     /// Whether this task is a thread of the process that has `inode`, and `process` for its id.
@@ -167,9 +192,12 @@ impl<'a> Recipient<'a> {
     /// receiver's own real or saved one? A parcel that it would turn away must not count as sent.
     pub(crate) fn will_admit_us(&self, socket: BorrowedFd<'_>) -> Result<()> {
         let us = ids::effective_uid();
-        let same = us == socket::peer(socket)?.effective_uid;
-        let admitted = if same { Ok(true) } else { self.shows_that_we_are_admitted(us) };
-        match admitted.and_then(|yes| Ok(yes && self.can_tell_who_we_are(us, socket)?)) {
+        let peer = socket::peer(socket)?;
+        // Proven to be the task itself, or its process.
+        let id = if self.id > 0 { self.id } else { peer.pid };
+        let same = us == peer.effective_uid;
+        let admitted = if same { Ok(true) } else { shows_that_we_are_admitted(id, us) };
+        match admitted.and_then(|yes| Ok(yes && can_tell_who_we_are(id, us, socket)?)) {
             Ok(true) => Ok(()),
             Err(Errno(libc::ENOENT)) if !self.is_alive() => Err(Errno(libc::ESRCH)),
             // What cannot be known (`hidepid`, no `/proc`) must not be taken for a yes.
@@ -177,41 +205,41 @@ impl<'a> Recipient<'a> {
             Err(errno) => Err(errno),
         }
     }
+}
 
-    fn shows_that_we_are_admitted(&self, us: u32) -> Result<bool> {
-        if self.id <= 0 {
-            return Ok(false);
-        }
-        match proc::uid_as_seen_by(self.id, us)? {
-            None => Ok(false),
-            Some(0) => Ok(true),
-            Some(_) => Ok(proc::real_and_saved_uid(self.id)?.contains(&us)),
-        }
+fn shows_that_we_are_admitted(id: i32, us: u32) -> Result<bool> {
+    if id <= 0 {
+        return Ok(false);
     }
+    match proc::uid_as_seen_by(id, us)? {
+        None => Ok(false),
+        Some(0) => Ok(true),
+        Some(_) => Ok(proc::real_and_saved_uid(id)?.contains(&us)),
+    }
+}
 
-    /// Whether the receiver can tell our user from others: by its number there, or by asking the kernel,
-    /// for which it has to see us.
-    ///
-    /// KERNEL: all users that have no number in a user namespace are shown there as the overflow uid.
-    fn can_tell_who_we_are(&self, us: u32, socket: BorrowedFd<'_>) -> Result<bool> {
-        // Is our number our own?
-        let ours = us != proc::overflow_uid()
-            || if_readable(proc::numbers_all_users("self"))?.unwrap_or(false);
-        let numbered = match (ours, self.id > 0) {
-            (true, true) => if_readable(proc::numbers_user(self.id, us))?.unwrap_or(true),
-            (true, false) => true,
-            (false, true) => if_readable(proc::numbers_all_users(self.id))?.unwrap_or(false),
-            (false, false) => false,
-        };
-        let seen = || {
-            Ok(self.id > 0
-                // Calls that do not work here do not work there.
-                && if_supported(socket::peer_pidfd(socket))?
-                    .is_some_and(|peer| pidfd::may_signal(peer.as_fd()).is_ok())
-                && if_readable(proc::shares_pid_namespace(self.id))?.unwrap_or(false))
-        };
-        Ok(numbered || seen()?)
-    }
+/// Whether the receiver can tell our user from others: by its number there, or by asking the kernel,
+/// for which it has to see us.
+///
+/// KERNEL: all users that have no number in a user namespace are shown there as the overflow uid.
+fn can_tell_who_we_are(id: i32, us: u32, socket: BorrowedFd<'_>) -> Result<bool> {
+    // Is our number our own?
+    let ours = us != proc::overflow_uid()
+        || if_readable(proc::numbers_all_users("self"))?.unwrap_or(false);
+    let numbered = match (ours, id > 0) {
+        (true, true) => if_readable(proc::numbers_user(id, us))?.unwrap_or(true),
+        (true, false) => true,
+        (false, true) => if_readable(proc::numbers_all_users(id))?.unwrap_or(false),
+        (false, false) => false,
+    };
+    let seen = || {
+        Ok(id > 0
+            // Calls that do not work here do not work there.
+            && if_supported(socket::peer_pidfd(socket))?
+                .is_some_and(|peer| pidfd::may_signal(peer.as_fd()).is_ok())
+            && if_readable(proc::shares_pid_namespace(id))?.unwrap_or(false))
+    };
+    Ok(numbered || seen()?)
 }
 
 /// What `/proc` says; `None` where it hides that.
@@ -228,4 +256,24 @@ fn gone(errno: Errno) -> Errno {
         Errno(libc::ENOENT) => Errno(libc::ESRCH),
         other => other,
     }
+}
+
+/// The task of that id and start time, in its own pid namespace, which has to be ours.
+pub(crate) fn visible(id: i32, at: u64) -> Result<i32> {
+    let here = matches!(proc::start_time(id), Ok(Some(start)) if start == at)
+        && proc::innermost_id(id) == Ok(id);
+    if here { Ok(id) } else { Err(Errno(libc::EOPNOTSUPP)) }
+}
+
+/// Whether the process of that id has a thread with this inode. Where it is not visible here, it cannot be
+/// known, and that is no proof.
+fn has_thread(process: i32, inode: u64) -> Result<bool> {
+    for thread in proc::threads(process) {
+        match pidfd::open_thread(thread).and_then(|thread| pidfd::inode(thread.as_fd())) {
+            Ok(found) if found == Some(inode) => return Ok(true),
+            Err(errno @ Errno(libc::EMFILE | libc::ENFILE)) => return Err(errno),
+            _ => {}
+        }
+    }
+    Ok(false)
 }

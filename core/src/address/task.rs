@@ -1,6 +1,8 @@
 //! Whom a parcel is for.
 
+use super::text::Address;
 use crate::error::{Call, Error, Result};
+use crate::signal::Signal;
 use crate::sys::{Errno, fd, ids};
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 
@@ -37,16 +39,28 @@ impl Task {
     }
 }
 
-/// Whom a parcel is for: a task by its id, or by a pidfd, which cannot come to mean another one.
+/// Whom a parcel is for: a task by its id, or by a pidfd, which cannot come to mean another one; or an inbox
+/// by its address, which need not be that of a visible task.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// A process or thread by its id.
     Task(Task),
     /// A process or thread by a pidfd.
     Pidfd(BorrowedFd<'a>),
+    /// An inbox by its address. It names the signal number by itself: what else is said of that is not
+    /// looked at.
+    Address(Address),
 }
 
 impl Target<'_> {
+    /// The signal number of the inbox, where `said` is what the caller says.
+    pub(crate) fn signal(self, said: Signal) -> Signal {
+        match self {
+            Target::Address(address) => address.signal(),
+            Target::Task(_) | Target::Pidfd(_) => said,
+        }
+    }
+
     /// By the number of a pidfd, which has to stay open while the target is used.
     ///
     /// # Errors
@@ -71,6 +85,12 @@ impl Target<'_> {
 impl From<Task> for Target<'_> {
     fn from(task: Task) -> Self {
         Target::Task(task)
+    }
+}
+
+impl From<Address> for Target<'_> {
+    fn from(address: Address) -> Self {
+        Target::Address(address)
     }
 }
 

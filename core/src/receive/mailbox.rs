@@ -6,6 +6,7 @@ use super::options::Options;
 use super::queue::Queue;
 use super::take::{Room, Unpacked};
 use super::wait::Inner;
+use crate::address::Address;
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Error, Result};
 use crate::parcel::{Info, Parcel};
@@ -123,6 +124,16 @@ impl Mailbox {
     #[must_use]
     pub fn signal(&self) -> Signal {
         self.inner().signal
+    }
+
+    /// The text that names this inbox on this machine.
+    ///
+    /// # Errors
+    /// `EPERM`: opened before a fork.
+    pub fn address(&self) -> Result<Address> {
+        let inner = self.inner();
+        let call = Call::AddressOf { signo: inner.signal.number() };
+        inner.check_generation().map(|()| inner.address).map_err(error::of(call))
     }
 
     /// The descriptor that polls readable while there is mail, from any thread.

@@ -7,7 +7,7 @@ use super::notify::Notifier;
 use super::options::Options;
 use super::queue::Queue;
 use super::take::{Kept, Room};
-use crate::address::{self, Identity};
+use crate::address::{self, Address, Identity};
 use crate::deadline::{Deadline, Overtime};
 use crate::parcel::Info;
 use crate::signal::Signal;
@@ -27,6 +27,7 @@ const ATTEMPTS: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) signal: Signal,
+    pub(super) address: Address,
     pub(super) generation: u32,
     /// The only thread that may use it.
     pub(super) owner: Option<Owner>,
@@ -60,13 +61,14 @@ impl Inner {
         generation: u32,
         notifier: Option<Notifier>,
     ) -> sys::Result<Inner> {
-        let name = address::name(Identity::own(thread)?, signal);
+        let identity = Identity::own(thread)?;
+        let (address, name) = (Address::new(identity, signal), address::name(identity, signal));
         let epoll = Shared::new(PrivateFd::new(epoll::create)?)?;
         let owner = notifier.is_some().then(Owner::this_thread);
         let queue = Queue::open(signal, name, epoll.clone(), notifier)?;
         let (queue, closed) = (Mutex::new(queue), AtomicBool::new(false));
         let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
-        Ok(Inner { signal, generation, owner, announcements, epoll, queue, closed })
+        Ok(Inner { signal, address, generation, owner, announcements, epoll, queue, closed })
     }
 
     /// A thread that panics leaves nothing half done in it.

@@ -36,6 +36,7 @@ impl HeldLink {
         uncancelled: &Uncancelled,
     ) -> Result<HeldLink> {
         let generation = fork::generation();
+        let signal = target.signal(signal);
         let recipient = Recipient::find(target)?;
         let mut pause = 1;
         let link = loop {

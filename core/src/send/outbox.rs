@@ -48,7 +48,7 @@ impl Outbox {
     /// # Errors
     /// `ECONNREFUSED` it has no such inbox, and this was not to wait; `ETIMEDOUT` it had none in time, or
     /// too many others waited to be accepted; `EAGAIN` the same without a wait; `ESRCH` there is no such
-    /// task, or it ended meanwhile; otherwise as [`send`](crate::send).
+    /// task, or it ended meanwhile, which nothing tells of where it is known by an address alone; otherwise as [`send`](crate::send).
     pub fn open<'t>(
         target: impl Into<Target<'t>>,
         signal: Signal,

@@ -2,8 +2,7 @@
 
 use super::cache::{Cache, Key, Who};
 use super::link::Link;
-use crate::address::Recipient;
-use crate::address::{Target, Task};
+use crate::address::{Identity, Recipient, Target, Task, visible};
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Result, To};
 use crate::outgoing::Outgoing;
@@ -71,6 +70,7 @@ impl Outgoing<'_> {
     }
 
     fn dispatch(&self, target: Target<'_>, signal: Signal) -> sys::Result<()> {
+        let signal = target.signal(signal);
         let _uncancelled = Uncancelled::begin();
         let message = self.message()?;
         let deadline = Deadline::after(self.timeout);
@@ -147,7 +147,7 @@ impl Outgoing<'_> {
 pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd> {
     let target = target.into();
     let call = Call::Room { to: target.into(), signo: signal.number() };
-    let any = Outgoing::from_raw(&[]);
+    let (any, signal) = (Outgoing::from_raw(&[]), target.signal(signal));
     let _uncancelled = Uncancelled::begin();
     thread_table::check()
         .and_then(|()| key_of(target, signal))
@@ -175,6 +175,10 @@ fn key_of(target: Target<'_>, signal: Signal) -> sys::Result<Key> {
                 None => return Err(Errno(libc::EINVAL)),
             },
         },
+        Target::Address(address) => match address.identity() {
+            Identity::Inode(inode) => Who::Inode(inode),
+            Identity::Started { id, at } => Who::Id(visible(id, at)?),
+        },
     };
     Ok(Key { who, signo: signal.number() })
 }
@@ -184,6 +188,7 @@ impl From<Target<'_>> for To {
         match target {
             Target::Task(task) => To::Task(task.id()),
             Target::Pidfd(pidfd) => To::Pidfd(pidfd.as_raw_fd()),
+            Target::Address(address) => To::Address(address),
         }
     }
 }

@@ -81,7 +81,7 @@ fn main() {
         // The models load no library.
         exchange(
             text,
-            "#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic AT_LOAD: extern \"C\" fn() = prepare_once;",
+            "/// Run when the library is loaded.\n#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic AT_LOAD: extern \"C\" fn() = prepare_once;",
             "",
         );
         exchange(

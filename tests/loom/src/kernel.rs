@@ -125,6 +125,10 @@ pub(crate) mod holder {
         }
     }
 
+    impl Drop for Holder {
+        fn drop(&mut self) {}
+    }
+
     pub(crate) fn may_hold(_: super::RawFd) -> bool {
         false
     }
@@ -153,6 +157,8 @@ pub(crate) mod futex {
 pub(crate) mod memory {
     use super::{AtomicU32, Result, kernel};
 
+    /// # Safety
+    /// As in the core.
     pub(crate) unsafe trait Zeroed {
         fn zeros() -> Self;
     }

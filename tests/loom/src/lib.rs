@@ -6,7 +6,8 @@
 //! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for
 //! undefined behaviour in them.
 #![cfg(test)]
-#![allow(dead_code, unused_doc_comments, unused_unsafe, unreachable_pub, clippy::modulo_one)]
+#![allow(dead_code, unused_doc_comments, unused_unsafe, unreachable_pub)]
+#![allow(clippy::modulo_one, clippy::missing_const_for_thread_local)]
 
 mod kernel;
 mod link;

@@ -5,11 +5,13 @@
 //! decoder alone is taken out of the library, because it is worth a million tries a second.
 
 mod announcement;
+mod answer;
 mod header;
 mod message;
 mod peer;
 
 pub use announcement::announcement;
+pub use answer::answer;
 pub use header::header;
 pub use message::message;
 pub use sendfd_core::{MAX_DATA, MAX_FDS};

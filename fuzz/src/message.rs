@@ -40,14 +40,14 @@ thread_local! { static INBOXES: RefCell<Option<Inboxes>> = const { RefCell::new(
 
 /// What is to become of a message.
 #[derive(PartialEq, Debug)]
-enum Verdict {
+pub(crate) enum Verdict {
     Parcel { nfds: usize, data: Vec<u8> },
     OtherVersion,
     Nonsense,
 }
 
 /// By the words of `docs/protocol.md`.
-fn judge(message: &[u8], came: usize) -> Verdict {
+pub(crate) fn judge(message: &[u8], came: usize) -> Verdict {
     let Some((header, data)) = message.split_at_checked(16) else { return Verdict::Nonsense };
     if &header[..4] != b"sndf" {
         return Verdict::Nonsense;
@@ -266,7 +266,7 @@ impl Round<'_> {
 }
 
 /// Mostly right, so that what is wrong is wrong in one place.
-fn compose(input: &mut Bytes<'_>) -> (Vec<u8>, usize, u8) {
+pub(crate) fn compose(input: &mut Bytes<'_>) -> (Vec<u8>, usize, u8) {
     let (wrong, flags, count) = (input.u8(), input.u8(), input.u8());
     let nfds =
         usize::from(if count < 0xE0 { count % 5 } else { count - 3 }.max(u8::from(wrong == 0)));

@@ -39,21 +39,34 @@ impl Peer {
     /// Whether the message has been queued. `split`: as two control messages; `credentials`: with
     /// one more that says who we are.
     pub(crate) fn send(&self, bytes: &[u8], nfds: usize, split: bool, credentials: bool) -> bool {
-        let fds = vec![self.token.as_raw_fd(); nfds];
-        let (first, second) = fds.split_at(if split { nfds / 2 } else { nfds });
-        let us = UnixCredentials::new();
-        let mut control = Vec::new();
-        if credentials {
-            control.push(ControlMessage::ScmCredentials(&us));
-        }
-        for part in [first, second].into_iter().filter(|part| !part.is_empty()) {
-            control.push(ControlMessage::ScmRights(part));
-        }
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        let parts = [IoSlice::new(bytes)];
-        let parts = if bytes.is_empty() { &parts[..0] } else { &parts[..] };
-        sendmsg::<UnixAddr>(self.socket.as_raw_fd(), parts, &control, flags, None).is_ok()
+        let (socket, token) = (self.socket.as_raw_fd(), self.token.as_raw_fd());
+        send_on(socket, token, bytes, nfds, split, credentials)
     }
+}
+
+/// The same on any socket, with `nfds` times the descriptor `token`.
+pub(crate) fn send_on(
+    socket: RawFd,
+    token: RawFd,
+    bytes: &[u8],
+    nfds: usize,
+    split: bool,
+    credentials: bool,
+) -> bool {
+    let fds = vec![token; nfds];
+    let (first, second) = fds.split_at(if split { nfds / 2 } else { nfds });
+    let us = UnixCredentials::new();
+    let mut control = Vec::new();
+    if credentials {
+        control.push(ControlMessage::ScmCredentials(&us));
+    }
+    for part in [first, second].into_iter().filter(|part| !part.is_empty()) {
+        control.push(ControlMessage::ScmRights(part));
+    }
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    let parts = [IoSlice::new(bytes)];
+    let parts = if bytes.is_empty() { &parts[..0] } else { &parts[..] };
+    sendmsg::<UnixAddr>(socket, parts, &control, flags, None).is_ok()
 }
 
 /// The name under which this process's inbox for `signal` listens.

@@ -26,9 +26,11 @@ fn header() {
 /// One after the other, because they count the descriptors of the process; each in a thread that has no
 /// other inbox's signals.
 #[test]
-fn message_and_announcement() {
+fn message_announcement_and_answer() {
     let message = thread::spawn(|| replay("message", sendfd_fuzz::message));
     message.join().expect("message");
     let announcement = thread::spawn(|| replay("announcement", sendfd_fuzz::announcement));
     announcement.join().expect("announcement");
+    let answer = thread::spawn(|| replay("answer", sendfd_fuzz::answer));
+    answer.join().expect("answer");
 }

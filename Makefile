@@ -5,6 +5,7 @@ CC ?= cc
 INSTALL ?= install
 OBJCOPY ?= objcopy
 PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 MANDIR ?= $(PREFIX)/share/man
 
@@ -46,8 +47,27 @@ build/$(SONAME): build/libsendfd.a capi/libsendfd.map
 build/libsendfd.so: build/$(SONAME)
 	ln -sf $(SONAME) $@
 
+COMPLETIONS = bash-completion/completions zsh/site-functions fish/vendor_completions.d
+CLI_SOURCES = $(shell find cli core -name '*.rs' -o -name '*.toml') Cargo.toml Cargo.lock
+
+# The man page and the completions come from the definitions that the program parses by.
+build/cli/sendfd: $(CLI_SOURCES)
+	$(CARGO) build --locked --release -p sendfd-cli --bin sendfd --example pages
+	@mkdir -p build/cli
+	$(TARGET)/release/examples/pages build/cli
+	cp $(TARGET)/release/sendfd $@
+
+.PHONY: cli static
+cli: build/cli/sendfd  ## the shell tool, its man page and completions, in build/cli
+
+static:  ## the shell tool as one file that needs no libraries, to be copied into a container
+	rustup target add x86_64-unknown-linux-musl
+	$(CARGO) build --locked --release -p sendfd-cli --bin sendfd --target x86_64-unknown-linux-musl
+	@mkdir -p build/static
+	cp $(TARGET)/x86_64-unknown-linux-musl/release/sendfd build/static/sendfd
+
 .PHONY: install
-install: all  ## library, header, pkg-config file and man pages, under PREFIX (and DESTDIR)
+install: all cli  ## library, header, shell tool and man pages, under PREFIX (and DESTDIR)
 	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
 	$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
 	$(INSTALL) -m 755 build/$(SONAME) $(DESTDIR)$(LIBDIR)/libsendfd.so.$(VERSION)
@@ -57,6 +77,12 @@ install: all  ## library, header, pkg-config file and man pages, under PREFIX (a
 	$(INSTALL) -m 644 include/sendfd.h $(DESTDIR)$(PREFIX)/include
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	  pkgconfig/sendfd.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sendfd.pc
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(addprefix $(DESTDIR)$(PREFIX)/share/,$(COMPLETIONS))
+	$(INSTALL) -m 755 build/cli/sendfd $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 build/cli/sendfd.1 $(DESTDIR)$(MANDIR)/man1
+	$(INSTALL) -m 644 build/cli/sendfd.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sendfd
+	$(INSTALL) -m 644 build/cli/_sendfd $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	$(INSTALL) -m 644 build/cli/sendfd.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(INSTALL) -m 644 man/*.3 $(DESTDIR)$(MANDIR)/man3
 	$(INSTALL) -m 644 man/*.7 $(DESTDIR)$(MANDIR)/man7
 
@@ -74,6 +100,11 @@ setup:
 test-rust: all  ## unit and documentation tests of the core; header and symbols; the examples in Rust
 	$(CARGO_TEST) -p sendfd-core -p sendfd-capi -p sendfd-examples
 	$(CARGO) test --locked -q --doc -p sendfd-core
+
+test: test-cli
+.PHONY: test-cli
+test-cli:  ## the shell tool
+	$(CARGO_TEST) -p sendfd-cli
 
 test-c: all  ## C programs against the library, also on what looks like an older kernel
 	$(CARGO_TEST) -p sendfd-tests

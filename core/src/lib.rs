@@ -37,6 +37,11 @@ pub use reply::Reply;
 mod error;
 pub use error::{Error, Result};
 
+#[cfg(feature = "tool")]
+mod exec;
+#[cfg(feature = "tool")]
+pub use exec::{exec, release};
+
 mod deadline;
 mod wire;
 pub use wire::{MAX_DATA, MAX_FDS};

@@ -15,6 +15,8 @@ mod futex;
 mod gate;
 mod holder;
 pub(crate) mod ids;
+#[cfg(feature = "tool")]
+pub(crate) mod image;
 mod memory;
 pub(crate) mod message;
 pub(crate) mod pending;

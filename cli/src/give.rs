@@ -1,0 +1,66 @@
+//! `sendfd give`.
+
+use crate::args::Give;
+use crate::describe;
+use crate::failure::{self, Failure, Result};
+use crate::{output, what};
+use sendfd_core::{Outbox, Outgoing, Signal, Task};
+use serde_json::json;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+
+pub fn run(args: &Give) -> Result<()> {
+    let deadline = args.wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let failed = failure::of(args.to, args.common.signo);
+    let (outbox, _) = connect(args.to, args.common.signo, args.wait.wait_open, deadline)?;
+    let opened = what::open(&args.what, deadline)?;
+    for address in opened.chosen.iter().filter(|_| !args.common.json) {
+        output::line(&format!("listening on {address}"))?;
+    }
+    let room = deadline.map_or(Duration::ZERO, left);
+    let parcel = Outgoing::from_raw(&opened.numbers).data(args.data.as_bytes()).timeout(Some(room));
+    outbox.send(parcel).map_err(&failed)?;
+    if args.wait_taken {
+        outbox.wait_taken(deadline.map(left)).map_err(&failed)?;
+    }
+    if args.common.json {
+        output::json(&json!({
+            "to": args.to,
+            "signo": args.common.signo,
+            "fds": opened.numbers.len(),
+            "bytes": args.data.len(),
+            "taken": args.wait_taken,
+            "listening": opened.chosen,
+        }))?;
+    }
+    Ok(())
+}
+
+/// A link to the inbox of that process, if it has one, or when it has one; and its signal.
+pub fn connect(
+    to: i32,
+    signo: i32,
+    wait: bool,
+    deadline: Option<Instant>,
+) -> Result<(Outbox, Signal)> {
+    let failed = failure::of(to, signo);
+    let signal = Signal::new(signo).map_err(&failed)?;
+    let task = Task::new(to).map_err(&failed)?;
+    let timeout = if wait { deadline.map(left) } else { Some(Duration::ZERO) };
+    let outbox = Outbox::open(task, signal, timeout).map_err(&failed)?;
+    Ok((outbox, signal))
+}
+
+pub fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// For a parcel that was received and could not be used: nobody else tells of it.
+pub fn lost(failure: Failure, fds: &[describe::Description], whence: &str) -> Failure {
+    if fds.is_empty() {
+        return failure;
+    }
+    let message =
+        format!("{}; closed unused, {whence}: {}", failure.message, describe::text_of(fds));
+    Failure { message, ..failure }
+}

@@ -1,0 +1,9 @@
+//! `sendfd` as it is used: real processes, with a limit of time for each.
+#![forbid(unsafe_code)]
+
+mod exec;
+mod give_take;
+mod hold;
+mod ls;
+mod program;
+mod succession;

@@ -221,6 +221,9 @@ pub(crate) enum Awaited {
     Readable,
 }
 
+/// How often a look is taken anew, at most, if signals interrupt it.
+const MOST_INTERRUPTED: u32 = 16;
+
 /// Waits until one of `fds` is as awaited or hung up, or `timeout_ms` (-1: for ever) has passed.
 pub(crate) fn poll<const N: usize>(
     fds: [(BorrowedFd<'_>, Awaited); N],
@@ -236,7 +239,15 @@ pub(crate) fn poll<const N: usize>(
     });
     let count = libc::nfds_t::try_from(N).map_err(|_| Errno(libc::EINVAL))?;
     // SAFETY: the array has N entries.
-    match check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) }) {
+    let mut poll = || check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) });
+    let mut found = poll();
+    // KERNEL: a pending signal interrupts also a look that does not wait, which then has seen nothing.
+    for _ in 0..MOST_INTERRUPTED {
+        if timeout_ms == 0 && found == Err(Errno(libc::EINTR)) {
+            found = poll();
+        }
+    }
+    match found {
         // KERNEL: RLIMIT_NOFILE is lower than that.
         Err(Errno(libc::EINVAL)) => select::poll(&mut polled, timeout_ms),
         found => found,

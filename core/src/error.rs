@@ -145,7 +145,7 @@ impl Error {
             (libc::EMSGSIZE, _) => "the parcel does not fit and is kept",
             (libc::ESRCH, _) => "no such process or thread",
             (libc::ECONNREFUSED, _) => {
-                "it has no inbox for this signal number in this network namespace"
+                "it has no inbox for this signal number that can be reached from here"
             }
             (libc::EPIPE, Call::Outbox { .. }) => "its inbox is closed, or its process is dead",
             (libc::ECONNRESET, Call::WaitTaken { .. }) => "it went with something untaken",

@@ -232,8 +232,36 @@ CELL(to_another_time_namespace, ROOT | PIDFS | TIME_NAMESPACE, INNER(new_times),
 /* --- network namespaces -------------------------------------------------------------------------------- */
 static void new_network(void) { CHECK(unshare(CLONE_NEWNET) == 0); }
 
-CELL(from_another_network_namespace, ROOT | NET_NAMESPACE, AS_IS, IN(new_network), .error = ECONNREFUSED)
-CELL(to_another_network_namespace, ROOT | NET_NAMESPACE, IN(new_network), AS_IS, .error = ECONNREFUSED)
+static void plain_in_a_new_network(void)
+{
+	new_network();
+	plain();
+}
+
+static void powerless_in_a_new_network(void)
+{
+	new_network();
+	powerless();
+}
+
+#define NETWORKS ROOT | NET_NAMESPACE
+CELL(a_user_from_another_network_namespace, NETWORKS, IN(plain), IN(plain_in_a_new_network), .error = ECONNREFUSED)
+CELL(a_user_to_another_network_namespace, NETWORKS, IN(plain_in_a_new_network), IN(plain), .error = ECONNREFUSED)
+CELL(powerless_root_to_another_network_namespace, NETWORKS, IN(new_network), IN(powerless), .error = ECONNREFUSED)
+CELL(powerless_root_from_another_network_namespace, NETWORKS, AS_IS, IN(powerless_in_a_new_network), .error = ECONNREFUSED)
+CELL(root_to_another_network_namespace, NETWORKS, IN(new_network), AS_IS, .pid = SENDER, .uid = 0)
+CELL(root_to_a_user_in_another_network_namespace, NETWORKS, IN(plain_in_a_new_network), AS_IS, .pid = SENDER, .uid = 0)
+CELL(root_from_another_network_namespace, NETWORKS, AS_IS, IN(new_network), .pid = SENDER, .uid = 0)
+
+static void new_pids_and_network(void)
+{
+	new_network();
+	new_pids();
+}
+
+CELL(root_to_other_pids_and_network, PIDS | NET_NAMESPACE, INNER(new_pids_and_network), AS_IS, .pid = 0, .uid = 0)
+CELL(root_from_other_pids_and_network, PIDS | NET_NAMESPACE, AS_IS, INNER(new_pids_and_network), .by_pidfd = true,
+     .pid = SENDER, .uid = 0)
 /* Sockets stay in the namespace where they were made. */
 CELL(to_a_network_left_after_opening, ROOT | NET_NAMESPACE, THEN(NULL, new_network), AS_IS, .pid = SENDER, .uid = 0)
 CELL(from_a_network_left_after_a_send, ROOT | NET_NAMESPACE, AS_IS, THEN(NULL, new_network), .pid = SENDER, .uid = 0)

@@ -9,4 +9,6 @@ mod recipient;
 pub(crate) use recipient::{Recipient, visible};
 mod name;
 pub(crate) use name::{Identity, Name, if_supported, name};
+mod network;
+pub(crate) use network::Network;
 pub(crate) mod proc;

@@ -1,6 +1,7 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
-use crate::sys::{Errno, Result, file, fork};
+use crate::sys::fd::PrivateFd;
+use crate::sys::{Errno, Result, file, fork, network};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
 use std::os::fd::RawFd;
@@ -8,11 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The whole of a file, whose path is short.
 fn read(path: fmt::Arguments<'_>) -> Result<String> {
+    with_path(path, file::read)
+}
+
+fn with_path<T>(path: fmt::Arguments<'_>, open: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
     let mut name = String::new();
     name.try_reserve(64).map_err(|_| Errno(libc::ENOMEM))?;
     write!(name, "{path}\0").map_err(|_| Errno(libc::EIO))?;
     let name = CStr::from_bytes_with_nul(name.as_bytes()).map_err(|_| Errno(libc::EINVAL))?;
-    file::read(name)
+    open(name)
 }
 
 /// When the task started, in clock ticks since boot; `None` once it has exited.
@@ -37,6 +42,11 @@ fn parse_stat(line: &str) -> Option<(bool, u64)> {
 fn status_line<'a>(status: &'a str, name: &str) -> Option<impl Iterator<Item = u32> + use<'a>> {
     let words = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(words.split_ascii_whitespace().map_while(|word| word.parse().ok()))
+}
+
+/// The network namespace of a task.
+pub(crate) fn network(id: i32) -> Result<PrivateFd> {
+    with_path(format_args!("/proc/{id}/ns/net"), network::open)
 }
 
 /// The threads of a process, as they are numbered here; none where it is not visible.

@@ -96,6 +96,11 @@ impl<'a> Recipient<'a> {
         self.id
     }
 
+    /// Its pidfd, if there is one.
+    pub(crate) fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
+    }
+
     /// The inode of its pidfd, which no other task has.
     pub(crate) fn inode(&self) -> Option<u64> {
         self.inode

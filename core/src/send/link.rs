@@ -2,6 +2,7 @@
 
 use crate::address;
 use crate::address::Name;
+use crate::address::Network;
 use crate::address::Recipient;
 use crate::address::proc;
 use crate::deadline::Deadline;
@@ -48,10 +49,31 @@ impl Link {
         deadline: Deadline,
         interruptible: bool,
     ) -> Result<Link> {
+        let refused = Errno(libc::ECONNREFUSED);
+        let mut result = Link::open_in(None, to, signal, deadline, interruptible);
+        if matches!(result, Err(errno) if errno == refused)
+            && let Some(network) = to.other_network()?
+        {
+            result = Link::open_in(Some(&network), to, signal, deadline, interruptible);
+        }
+        match result {
+            Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
+            result => result,
+        }
+    }
+
+    /// Connects to one of its names, in our network namespace or in another one.
+    fn open_in(
+        network: Option<&Network<'_>>,
+        to: &Recipient<'_>,
+        signal: Signal,
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<Link> {
         let newest = to.identity()?;
         let attempt = |identity| {
             let name = address::name(identity, signal);
-            Link::connect(to, &name, deadline, interruptible)
+            Link::connect(network, to, &name, deadline, interruptible)
         };
         let refused = Errno(libc::ECONNREFUSED);
         let mut result = attempt(newest);
@@ -62,13 +84,11 @@ impl Link {
                 Ok(_) | Err(_) => {}
             }
         }
-        match result {
-            Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
-            result => result,
-        }
+        result
     }
 
     fn connect(
+        network: Option<&Network<'_>>,
         to: &Recipient<'_>,
         name: &Name,
         deadline: Deadline,
@@ -78,7 +98,10 @@ impl Link {
             Deadline::Now => Blocking::No,
             Deadline::At(_) | Deadline::Never => Blocking::Yes,
         };
-        let socket = PrivateFd::new_out_of_the_way(|| socket::create(blocking))?;
+        let socket = match network {
+            None => PrivateFd::new_out_of_the_way(|| socket::create(blocking))?,
+            Some(network) => network.socket(blocking)?.ok_or(Errno(libc::ECONNREFUSED))?,
+        };
         let socket = Connection::new(socket);
         loop {
             if blocking == Blocking::Yes {

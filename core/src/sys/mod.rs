@@ -19,6 +19,7 @@ pub(crate) mod ids;
 pub(crate) mod image;
 mod memory;
 pub(crate) mod message;
+pub(crate) mod network;
 pub(crate) mod pending;
 pub(crate) mod pidfd;
 pub(crate) mod release;

@@ -3,6 +3,10 @@
 
 #[path = "../src/args.rs"]
 mod args;
+#[path = "../src/failure.rs"]
+mod failure;
+#[path = "../src/recipient.rs"]
+mod recipient;
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};

@@ -1,7 +1,9 @@
 //! What can be said on the command line. The man page and the completions are made from this.
 
+use crate::recipient::To;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Hands open descriptors to other processes by their pid
@@ -71,9 +73,8 @@ pub struct Wait {
 
 #[derive(Debug, Args)]
 pub struct Give {
-    /// The pid of the receiver
-    #[arg(value_parser = recipient)]
-    pub to: i32,
+    /// The pid of the receiver, or the address of its inbox
+    pub to: To,
     #[arg(value_name = "WHAT", help = WHAT_SHORT, long_help = WHAT, default_value = "fd:0")]
     pub what: Vec<String>,
     /// Text that goes along; names separated by `:` become `LISTEN_FDNAMES` of `sendfd take --exec`
@@ -101,6 +102,9 @@ pub struct Take {
     /// Wait no longer than this; fractions are fine
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+    /// Write the address of the inbox there, for those who do not see this pid; removed at the end
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub address_file: Option<PathBuf>,
     #[command(flatten)]
     pub become_: Become,
     #[command(flatten)]
@@ -127,9 +131,12 @@ pub struct Become {
 
 #[derive(Debug, Args)]
 pub struct Hold {
-    /// Take everything over from the `sendfd hold` with this pid, which ends then
-    #[arg(long, value_name = "PID", value_parser = recipient)]
-    pub take_over: Option<i32>,
+    /// Take everything over from the `sendfd hold` with this pid or address, which ends then
+    #[arg(long, value_name = "TO")]
+    pub take_over: Option<To>,
+    /// Write the address of the inbox there, for those who do not see this pid; removed at the end
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub address_file: Option<PathBuf>,
     /// Tell of everything that is stored, fetched and dropped, too
     #[arg(long, short)]
     pub verbose: bool,
@@ -139,9 +146,8 @@ pub struct Hold {
 
 #[derive(Debug, Args)]
 pub struct Store {
-    /// The pid of the `sendfd hold`
-    #[arg(value_parser = recipient)]
-    pub to: i32,
+    /// The pid of the `sendfd hold`, or the address of its inbox
+    pub to: To,
     /// 1 to 255 letters, without spaces, control characters or `:`
     #[arg(value_parser = label)]
     pub label: String,
@@ -161,9 +167,8 @@ pub struct Store {
 
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// The pid of the `sendfd hold`
-    #[arg(value_parser = recipient)]
-    pub to: i32,
+    /// The pid of the `sendfd hold`, or the address of its inbox
+    pub to: To,
     /// What it was stored under
     #[arg(value_parser = label)]
     pub label: String,
@@ -180,9 +185,8 @@ pub struct Fetch {
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// The pid of the `sendfd hold`
-    #[arg(value_parser = recipient)]
-    pub to: i32,
+    /// The pid of the `sendfd hold`, or the address of its inbox
+    pub to: To,
     #[command(flatten)]
     pub wait: Wait,
     #[command(flatten)]
@@ -191,9 +195,8 @@ pub struct List {
 
 #[derive(Debug, Args)]
 pub struct DropLabel {
-    /// The pid of the `sendfd hold`
-    #[arg(value_parser = recipient)]
-    pub to: i32,
+    /// The pid of the `sendfd hold`, or the address of its inbox
+    pub to: To,
     /// What it was stored under
     #[arg(value_parser = label)]
     pub label: String,
@@ -208,13 +211,6 @@ pub struct Ls {
     /// Print JSON, one object a line, for programs
     #[arg(long)]
     pub json: bool,
-}
-
-fn recipient(text: &str) -> Result<i32, String> {
-    match text.parse() {
-        Ok(pid) if pid > 0 => Ok(pid),
-        _ => Err("a pid is a number greater than 0".to_owned()),
-    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

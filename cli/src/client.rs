@@ -3,8 +3,9 @@
 use crate::args::{Common, DropLabel, Fetch, List, Store, Wait};
 use crate::become_command::Prepared;
 use crate::describe::{self, Description};
-use crate::failure::{self, Failure, Result, Status};
+use crate::failure::{Failure, Result, Status};
 use crate::hold::words::{self, Listed, Refusal};
+use crate::recipient::To;
 use crate::{give, output, what};
 use sendfd_core::{Outgoing, Parcel};
 use serde_json::json;
@@ -13,7 +14,7 @@ use std::time::Instant;
 
 /// A holder, as it was named, and how long there is to speak with it.
 struct Holder<'a> {
-    pid: i32,
+    to: To,
     common: &'a Common,
     wait: &'a Wait,
     deadline: Option<Instant>,
@@ -23,23 +24,22 @@ struct Holder<'a> {
 const MOVES: usize = 4;
 
 impl<'a> Holder<'a> {
-    fn new(pid: i32, common: &'a Common, wait: &'a Wait) -> Holder<'a> {
+    fn new(to: To, common: &'a Common, wait: &'a Wait) -> Holder<'a> {
         let deadline = wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Holder { pid, common, wait, deadline }
+        Holder { to, common, wait, deadline }
     }
 
     /// Asks, and gives what the answer says beside `ok`.
     fn ask(&mut self, request: &str, fds: &[RawFd]) -> Result<(Parcel, String)> {
         for _ in 0..MOVES {
-            let (outbox, _) =
-                give::connect(self.pid, self.common.signo, self.wait.wait_open, self.deadline)?;
+            let outbox =
+                give::connect(self.to, self.common.signo, self.wait.wait_open, self.deadline)?;
             let parcel = Outgoing::from_raw(fds).data(request.as_bytes());
             let parcel = parcel.timeout(self.deadline.map(give::left));
-            let answer =
-                outbox.request(parcel).map_err(failure::of(self.pid, self.common.signo))?;
+            let answer = outbox.request(parcel).map_err(self.to.failure(self.common.signo))?;
             match words::parse_answer(&answer.data) {
                 Ok(said) => return Ok((answer, said)),
-                Err(Refusal::Moved(pid)) if pid > 0 => self.pid = pid,
+                Err(Refusal::Moved(Some(to))) => self.to = to,
                 Err(refusal) => return Err(self.refused(&refusal)),
             }
         }
@@ -50,34 +50,31 @@ impl<'a> Holder<'a> {
     }
 
     fn refused(&self, refusal: &Refusal) -> Failure {
-        let to = self.pid;
+        let (to, who) = (self.to, self.to.who());
         let (status, message) = match refusal {
             Refusal::NoSuchLabel => (
                 Status::NobodyThere,
-                format!("process {to} holds nothing under this label: see `sendfd list {to}`"),
+                format!("{who} holds nothing under this label: see `sendfd list {to}`"),
             ),
             Refusal::LabelInUse => (
                 Status::Refused,
                 format!(
-                    "process {to} holds something under this label: --replace it, or `sendfd drop` it"
+                    "{who} holds something under this label: --replace it, or `sendfd drop` it"
                 ),
             ),
             Refusal::NoRoom => (
                 Status::Refused,
-                format!(
-                    "process {to} has no room: drop something, or start it with a higher `ulimit -n`"
-                ),
+                format!("{who} has no room: drop something, or start it with a higher `ulimit -n`"),
             ),
             Refusal::NotAllowed => {
-                (Status::Refused, format!("process {to} does not allow that to this user"))
+                (Status::Refused, format!("{who} does not allow that to this user"))
             }
-            Refusal::Moved(_) => (
-                Status::Gone,
-                format!("process {to} was taken over by another one: see `sendfd ls`"),
-            ),
+            Refusal::Moved(_) => {
+                (Status::Gone, format!("{who} was taken over by another one: see `sendfd ls`"))
+            }
             Refusal::BadRequest(text) => (
                 Status::Refused,
-                format!("process {to} did not understand: {}: same release?", output::clean(text)),
+                format!("{who} did not understand: {}: same release?", output::clean(text)),
             ),
         };
         Failure::new(status, message)
@@ -94,7 +91,7 @@ pub fn store(args: &Store) -> Result<()> {
     holder.ask(&request, &opened.numbers)?;
     if args.common.json {
         output::json(&json!({
-            "holder": holder.pid,
+            "holder": holder.to.to_string(),
             "label": args.label,
             "fds": opened.numbers.len(),
             "listening": opened.chosen,
@@ -121,7 +118,7 @@ pub fn fetch(args: &Fetch) -> Result<()> {
     }
     if args.common.json {
         return output::json(&json!({
-            "holder": holder.pid,
+            "holder": holder.to.to_string(),
             "label": args.label,
             "fds": described.iter().map(Description::json).collect::<Vec<_>>(),
         }));
@@ -154,7 +151,7 @@ pub fn drop_label(args: &DropLabel) -> Result<()> {
     let mut holder = Holder::new(args.to, &args.common, &args.wait);
     holder.ask(&format!("drop {}", args.label), &[])?;
     if args.common.json {
-        output::json(&json!({ "holder": holder.pid, "label": args.label }))?;
+        output::json(&json!({ "holder": holder.to.to_string(), "label": args.label }))?;
     }
     Ok(())
 }

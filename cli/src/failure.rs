@@ -50,10 +50,10 @@ impl Failure {
     }
 }
 
-/// A call of the library that failed, as it concerns the process `pid` (0: none) and its inbox.
-pub fn of(pid: i32, signo: i32) -> impl Fn(sendfd_core::Error) -> Failure {
+/// A call of the library that failed, as it concerns `who`, such as "process 7", and an inbox.
+pub fn of(who: String, signo: i32) -> impl Fn(sendfd_core::Error) -> Failure {
     move |error| {
-        let (status, message) = explain(pid, signo, error.name(), error.call());
+        let (status, message) = explain(&who, signo, error.name(), error.call());
         let text = error.to_string();
         let end =
             text.find(") = -").map_or(text.len(), |at| at + ") = -".len() + error.name().len());
@@ -63,29 +63,26 @@ pub fn of(pid: i32, signo: i32) -> impl Fn(sendfd_core::Error) -> Failure {
     }
 }
 
-fn explain(pid: i32, signo: i32, errno: &str, call: &str) -> (Status, Option<String>) {
+fn explain(who: &str, signo: i32, errno: &str, call: &str) -> (Status, Option<String>) {
     use Status::{Gone, NobodyThere, Refused, TimedOut, Usage};
     let (status, message) = match (errno, call) {
         ("EINVAL", "signal") => {
             (Usage, format!("{signo} is no real-time signal number: try 34 to 64"))
         }
-        ("ESRCH", _) => (NobodyThere, format!("there is no process {pid}: has it ended?")),
+        ("ESRCH", _) => (NobodyThere, format!("there is no {who}: has it ended?")),
         ("ECONNREFUSED", _) => (
             NobodyThere,
             format!(
-                "process {pid} has no inbox for signal {signo}: is it running `sendfd take`? \
+                "{who} has no inbox for signal {signo}: is it running `sendfd take`? \
                  wait for it with --wait-open"
             ),
         ),
-        ("EPERM", "sendfd_outbox_open") => (
-            Refused,
-            format!("process {pid} is another user's: run sendfd as that user, or as root"),
-        ),
+        ("EPERM", "sendfd_outbox_open") => {
+            (Refused, format!("{who} is another user's: run sendfd as that user, or as root"))
+        }
         ("ETIMEDOUT", "sendfd_outbox_open") => (
             TimedOut,
-            format!(
-                "process {pid} opened no inbox for signal {signo} in time: a longer --timeout?"
-            ),
+            format!("{who} opened no inbox for signal {signo} in time: a longer --timeout?"),
         ),
         ("EAGAIN" | "ETIMEDOUT", "sendfd_recv") => (
             TimedOut,
@@ -97,27 +94,24 @@ fn explain(pid: i32, signo: i32, errno: &str, call: &str) -> (Status, Option<Str
         ("ETIMEDOUT", "sendfd_outbox_wait_taken") => (
             TimedOut,
             format!(
-                "process {pid} has not taken it in time: it is sent, and waits there as long as it runs"
+                "{who} has not taken it in time: it is sent, and waits there as long as it runs"
             ),
         ),
-        ("EAGAIN" | "ETIMEDOUT", "sendfd_outbox_request" | "sendfd_answer") => (
-            TimedOut,
-            format!("process {pid} did not answer in time: is it stopped? a longer --timeout?"),
-        ),
+        ("EAGAIN" | "ETIMEDOUT", "sendfd_outbox_request" | "sendfd_answer") => {
+            (TimedOut, format!("{who} did not answer in time: is it stopped? a longer --timeout?"))
+        }
         ("EAGAIN" | "ETIMEDOUT", _) => {
-            (TimedOut, format!("the queue of process {pid} is full: wait for room with --timeout"))
+            (TimedOut, format!("the queue of {who} is full: wait for room with --timeout"))
         }
         ("ECONNRESET", "sendfd_outbox_wait_taken") => (
             Gone,
             format!(
-                "process {pid} went without taking it: what was sent is closed; send it to another one"
+                "{who} went without taking it: what was sent is closed; send it to another one"
             ),
         ),
         ("ECONNRESET" | "EPIPE", _) => (
             Gone,
-            format!(
-                "process {pid} went without an answer, or does not answer requests: see `sendfd ls`"
-            ),
+            format!("{who} went without an answer, or does not answer requests: see `sendfd ls`"),
         ),
         ("EADDRINUSE", _) => (
             Refused,
@@ -146,10 +140,9 @@ fn explain(pid: i32, signo: i32, errno: &str, call: &str) -> (Status, Option<Str
             Refused,
             "too many of this user's descriptors wait to be taken: try again later".to_owned(),
         ),
-        ("EPROTO", _) => (
-            Refused,
-            format!("process {pid} speaks another version of the protocol: same release?"),
-        ),
+        ("EPROTO", _) => {
+            (Refused, format!("{who} speaks another version of the protocol: same release?"))
+        }
         _ => return (Refused, None),
     };
     (status, Some(message))

@@ -2,17 +2,18 @@
 
 use crate::args::Give;
 use crate::describe;
-use crate::failure::{self, Failure, Result};
+use crate::failure::{Failure, Result};
+use crate::recipient::To;
 use crate::{output, what};
-use sendfd_core::{Outbox, Outgoing, Signal, Task};
+use sendfd_core::{Outbox, Outgoing, Signal};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 pub fn run(args: &Give) -> Result<()> {
     let deadline = args.wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let failed = failure::of(args.to, args.common.signo);
-    let (outbox, _) = connect(args.to, args.common.signo, args.wait.wait_open, deadline)?;
+    let failed = args.to.failure(args.common.signo);
+    let outbox = connect(args.to, args.common.signo, args.wait.wait_open, deadline)?;
     let opened = what::open(&args.what, deadline)?;
     for address in opened.chosen.iter().filter(|_| !args.common.json) {
         output::line(&format!("listening on {address}"))?;
@@ -25,8 +26,8 @@ pub fn run(args: &Give) -> Result<()> {
     }
     if args.common.json {
         output::json(&json!({
-            "to": args.to,
-            "signo": args.common.signo,
+            "to": args.to.to_string(),
+            "signo": args.to.signo(args.common.signo),
             "fds": opened.numbers.len(),
             "bytes": args.data.len(),
             "taken": args.wait_taken,
@@ -36,19 +37,12 @@ pub fn run(args: &Give) -> Result<()> {
     Ok(())
 }
 
-/// A link to the inbox of that process, if it has one, or when it has one; and its signal.
-pub fn connect(
-    to: i32,
-    signo: i32,
-    wait: bool,
-    deadline: Option<Instant>,
-) -> Result<(Outbox, Signal)> {
-    let failed = failure::of(to, signo);
-    let signal = Signal::new(signo).map_err(&failed)?;
-    let task = Task::new(to).map_err(&failed)?;
+/// A link to that inbox, if it is there, or when it is.
+pub fn connect(to: To, signo: i32, wait: bool, deadline: Option<Instant>) -> Result<Outbox> {
+    let failed = to.failure(signo);
+    let signal = Signal::new(to.signo(signo)).map_err(&failed)?;
     let timeout = if wait { deadline.map(left) } else { Some(Duration::ZERO) };
-    let outbox = Outbox::open(task, signal, timeout).map_err(&failed)?;
-    Ok((outbox, signal))
+    Outbox::open(to.target(), signal, timeout).map_err(&failed)
 }
 
 pub fn left(deadline: Instant) -> Duration {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, reason = "a program; what it does is told by its help")]
 #![allow(unreachable_pub, reason = "a program, in modules")]
 
+mod address_file;
 mod args;
 mod become_command;
 mod client;
@@ -12,6 +13,7 @@ mod give;
 mod hold;
 mod ls;
 mod output;
+mod recipient;
 mod take;
 mod what;
 

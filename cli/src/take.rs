@@ -1,5 +1,6 @@
 //! `sendfd take`.
 
+use crate::address_file::AddressFile;
 use crate::args::Take;
 use crate::become_command::Prepared;
 use crate::describe::{self, Description};
@@ -13,9 +14,12 @@ use std::io::Write;
 pub fn run(args: &Take) -> Result<()> {
     // What cannot be used is not asked for.
     let prepared = Prepared::new(&args.become_)?;
-    let failed = failure::of(0, args.common.signo);
+    let failed = failure::of("this process".to_owned(), args.common.signo);
     let signal = Signal::new(args.common.signo).map_err(&failed)?;
     let inbox = QuietInbox::open(signal).map_err(&failed)?;
+    let address = inbox.address().map_err(&failed)?;
+    let told =
+        args.address_file.as_deref().map(|path| AddressFile::write(path, address)).transpose()?;
     if isatty(std::io::stderr()) {
         let number = if signal == Signal::DEFAULT {
             String::new()
@@ -28,7 +32,9 @@ pub fn run(args: &Take) -> Result<()> {
         );
         let _ = std::io::stderr().write_all(hint.as_bytes());
     }
-    let parcel = inbox.recv(args.timeout).map_err(&failed)?;
+    let came = inbox.recv(args.timeout);
+    told.into_iter().for_each(AddressFile::remove);
+    let parcel = came.map_err(&failed)?;
     drop(inbox);
     match prepared {
         None => tell(&parcel, args.common.json),

@@ -5,6 +5,7 @@ mod log;
 mod succession;
 pub mod words;
 
+use crate::address_file::AddressFile;
 use crate::args::Hold;
 use crate::failure::{self, Failure, Result, Status};
 use kept::{Entry, Kept};
@@ -33,7 +34,7 @@ const PAGE_BYTES: usize = 60_000;
 
 pub fn run(args: &Hold) -> Result<()> {
     let (signo, json) = (args.common.signo, args.common.json);
-    let failed = failure::of(args.take_over.unwrap_or(0), signo);
+    let failed = failure::of("this process".to_owned(), signo);
     let signal = Signal::new(signo).map_err(&failed)?;
     let limit = raise_limit();
     let epoll =
@@ -53,9 +54,12 @@ pub fn run(args: &Hold) -> Result<()> {
         succession: None,
         garbage: Vec::new(),
     };
-    if let Some(pid) = args.take_over {
-        succession::take_over(&mut holder, pid, signal)?;
+    if let Some(old) = args.take_over {
+        succession::take_over(&mut holder, old, signo)?;
     }
+    let address = holder.inbox.address().map_err(&failed)?;
+    let told =
+        args.address_file.as_deref().map(|path| AddressFile::write(path, address)).transpose()?;
     log.event(&json!({ "event": "ready", "pid": std::process::id(), "signo": signo, "labels": holder.kept.len() }));
     if !json && rustix::termios::isatty(std::io::stderr()) {
         let me = std::process::id();
@@ -65,7 +69,9 @@ pub fn run(args: &Hold) -> Result<()> {
             &format!("process {me}; in another terminal: sendfd store {me} LABEL WHAT"),
         );
     }
-    holder.serve()
+    let served = holder.serve();
+    told.into_iter().for_each(AddressFile::remove);
+    served
 }
 
 struct Holder {
@@ -264,7 +270,7 @@ impl Holder {
                 let list = self.list(after.as_deref());
                 reply(parcel, &list, &[]);
             }
-            Request::HandOver => self.begin_succession(parcel),
+            Request::HandOver { to } => self.begin_succession(to.as_deref(), parcel),
             Request::Next { .. } | Request::Done => {
                 self.refuse(parcel, &Refusal::BadRequest("hand-over comes first".to_owned()));
             }

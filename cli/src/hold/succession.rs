@@ -7,12 +7,14 @@
 use super::kept::Entry;
 use super::words::{self, Listed, Refusal, Request};
 use super::{Holder, Next, SUCCESSOR, numbers, reply};
-use crate::failure::{self, Failure, Result, Status};
+use crate::failure::{Failure, Result, Status};
+use crate::give;
+use crate::recipient::To;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
-use sendfd_core::{Outbox, Outgoing, Parcel, Signal, Task};
+use sendfd_core::{Outgoing, Parcel};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,8 @@ const MOST_WAITING: usize = 256;
 #[derive(Debug)]
 pub struct Succession {
     pid: i32,
+    /// Whom others are sent to, then.
+    to: Option<To>,
     /// Readable once the successor has ended.
     task: OwnedFd,
     pub until: Instant,
@@ -39,7 +43,7 @@ impl Succession {
 }
 
 impl Holder {
-    pub(super) fn begin_succession(&mut self, parcel: Parcel) {
+    pub(super) fn begin_succession(&mut self, to: Option<&str>, parcel: Parcel) {
         let (pid, uid) = (parcel.info.pid, parcel.info.uid);
         if uid != 0 && uid != geteuid().as_raw() {
             return self.refuse(parcel, &Refusal::NotAllowed);
@@ -53,7 +57,8 @@ impl Holder {
         match watched {
             Ok(task) => {
                 let until = Instant::now() + PATIENCE;
-                self.succession = Some(Succession { pid, task, until, waiting: Vec::new() });
+                let to = to.map_or_else(|| pid.to_string(), str::to_owned).parse().ok();
+                self.succession = Some(Succession { pid, to, task, until, waiting: Vec::new() });
                 reply(parcel, &format!("ok {}", self.kept.len()), &[]);
             }
             Err(error) => {
@@ -114,7 +119,7 @@ impl Holder {
             &format!("handed {count} labels over to process {pid}, and ends"),
         );
         for (_, parcel) in succession.waiting {
-            self.refuse(parcel, &Refusal::Moved(pid));
+            self.refuse(parcel, &Refusal::Moved(succession.to));
         }
         Next::End
     }
@@ -141,23 +146,20 @@ impl Holder {
     }
 }
 
-/// Gets all from the holder `pid`, which ends then.
-pub fn take_over(holder: &mut Holder, pid: i32, signal: Signal) -> Result<()> {
-    let failed = failure::of(pid, signal.number());
-    let task = Task::new(pid).map_err(&failed)?;
-    let outbox = Outbox::open(task, signal, Some(Duration::ZERO)).map_err(&failed)?;
+/// Gets all from the holder `old`, which ends then.
+pub fn take_over(holder: &mut Holder, old: To, signo: i32) -> Result<()> {
+    let (failed, who) = (old.failure(signo), old.who());
+    let outbox = give::connect(old, signo, false, None)?;
     let ask = |request: &str| {
         let parcel = Outgoing::from_raw(&[]).data(request.as_bytes()).timeout(Some(PATIENCE));
         let answer = outbox.request(parcel).map_err(&failed)?;
         let said = words::parse_answer(&answer.data).map_err(|refusal| {
-            Failure::new(
-                Status::Refused,
-                format_args!("process {pid} does not hand over: {refusal}"),
-            )
+            Failure::new(Status::Refused, format_args!("{who} does not hand over: {refusal}"))
         })?;
         Ok((answer, said))
     };
-    ask("hand-over")?;
+    let own = holder.inbox.address().map_err(&failed)?;
+    ask(&format!("hand-over {own}"))?;
     let mut last: Option<String> = None;
     loop {
         let after = last.as_ref().map(|label| format!(" {label}")).unwrap_or_default();
@@ -166,7 +168,7 @@ pub fn take_over(holder: &mut Holder, pid: i32, signal: Signal) -> Result<()> {
             // What has come would be lost, if this one ended, too.
             Err(failure) if failure.status == Status::Gone && holder.kept.len() > 0 => {
                 let count = holder.kept.len();
-                let text = format!("process {pid} has died in the middle; {count} labels had come");
+                let text = format!("{who} has died in the middle; {count} labels had come");
                 holder.log.tell("take-over-cut", None, &text);
                 return Ok(());
             }
@@ -178,7 +180,7 @@ pub fn take_over(holder: &mut Holder, pid: i32, signal: Signal) -> Result<()> {
         let strange = || {
             Failure::new(
                 Status::Refused,
-                format_args!("process {pid} does not hand over as docs/hold.md says"),
+                format_args!("{who} does not hand over as docs/hold.md says"),
             )
         };
         let listed = Listed::parse(&said).ok_or_else(strange)?;
@@ -193,13 +195,11 @@ pub fn take_over(holder: &mut Holder, pid: i32, signal: Signal) -> Result<()> {
         last = Some(listed.label);
     }
     if let Err(failure) = ask("done") {
-        let text = format!(
-            "process {pid} did not say good-bye, and may hold the same: {}",
-            failure.message
-        );
+        let text =
+            format!("{who} did not say good-bye, and may hold the same: {}", failure.message);
         holder.log.tell("take-over-cut", None, &text);
     }
     let count = holder.kept.len();
-    holder.log.tell("taken-over", None, &format!("took {count} labels over from process {pid}"));
+    holder.log.tell("taken-over", None, &format!("took {count} labels over from {who}"));
     Ok(())
 }

@@ -1,19 +1,37 @@
 //! The words that a holder and those who ask it speak: docs/hold.md.
 
 use crate::args::label;
+use crate::recipient::To;
 use serde_json::{Value, json};
 use std::fmt::{self, Display};
 use std::time::Duration;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Request {
-    Store { label: String, expire: Option<Duration>, replace: bool },
-    Fetch { label: String },
-    Take { label: String },
-    Drop { label: String },
-    List { after: Option<String> },
-    HandOver,
-    Next { after: Option<String> },
+    Store {
+        label: String,
+        expire: Option<Duration>,
+        replace: bool,
+    },
+    Fetch {
+        label: String,
+    },
+    Take {
+        label: String,
+    },
+    Drop {
+        label: String,
+    },
+    List {
+        after: Option<String>,
+    },
+    /// To the inbox with this address.
+    HandOver {
+        to: Option<String>,
+    },
+    Next {
+        after: Option<String>,
+    },
     Done,
 }
 
@@ -24,8 +42,8 @@ pub enum Refusal {
     LabelInUse,
     NoRoom,
     NotAllowed,
-    /// To the process with this pid; 0: which the asker cannot see.
-    Moved(i32),
+    /// To whoever this is, if that is known.
+    Moved(Option<To>),
     BadRequest(String),
 }
 
@@ -36,7 +54,8 @@ impl Display for Refusal {
             Refusal::LabelInUse => f.write_str("error label-in-use"),
             Refusal::NoRoom => f.write_str("error no-room"),
             Refusal::NotAllowed => f.write_str("error not-allowed"),
-            Refusal::Moved(pid) => write!(f, "error moved {pid}"),
+            Refusal::Moved(Some(to)) => write!(f, "error moved {to}"),
+            Refusal::Moved(None) => f.write_str("error moved"),
             Refusal::BadRequest(text) => write!(f, "error bad-request {text}"),
         }
     }
@@ -70,7 +89,7 @@ pub fn parse_request(data: &[u8], count: usize) -> Result<Request, Refusal> {
         ("drop", Some(label)) => Ok(Request::Drop { label }),
         ("list", after) => Ok(Request::List { after }),
         ("next", after) => Ok(Request::Next { after }),
-        ("hand-over", None) => Ok(Request::HandOver),
+        ("hand-over", to) => Ok(Request::HandOver { to }),
         ("done", None) => Ok(Request::Done),
         _ => Err(bad("store, fetch, take, drop LABEL; list; hand-over, next, done")),
     }
@@ -117,9 +136,7 @@ pub fn parse_answer(data: &[u8]) -> Result<String, Refusal> {
         (Some("error"), Some("label-in-use"), _) => Refusal::LabelInUse,
         (Some("error"), Some("no-room"), _) => Refusal::NoRoom,
         (Some("error"), Some("not-allowed"), _) => Refusal::NotAllowed,
-        (Some("error"), Some("moved"), pid) => {
-            Refusal::Moved(pid.and_then(|pid| pid.parse().ok()).unwrap_or(0))
-        }
+        (Some("error"), Some("moved"), to) => Refusal::Moved(to.and_then(|to| to.parse().ok())),
         _ => Refusal::BadRequest(text.into_owned()),
     })
 }
@@ -209,7 +226,7 @@ mod tests {
             Ok(store)
         );
         assert_eq!(parse_request(b"list\n", 0), Ok(Request::List { after: None }));
-        assert_eq!(parse_request(b"hand-over", 0), Ok(Request::HandOver));
+        assert_eq!(parse_request(b"hand-over", 0), Ok(Request::HandOver { to: None }));
         for (data, count) in [
             (&b"store web"[..], 0),
             (b"store", 1),
@@ -235,7 +252,7 @@ mod tests {
         for refusal in [
             Refusal::NoSuchLabel,
             Refusal::NoRoom,
-            Refusal::Moved(7),
+            Refusal::Moved("7".parse().ok()),
             Refusal::LabelInUse,
             Refusal::NotAllowed,
         ] {

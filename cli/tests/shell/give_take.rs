@@ -157,6 +157,32 @@ fn a_receiver_that_goes_is_told_of() {
     assert!(said.err.contains("send it to another one"), "{said:?}");
 }
 
+#[test]
+fn an_address_does_as_well_as_a_pid() {
+    let place = tempfile::tempdir().expect("a place");
+    let file = format!("{}/address", place.path().display());
+    let mut take =
+        Running::start(sendfd(&["take", "--json", "--address-file", &file, "--signo", "51"]));
+    let begun = std::time::Instant::now();
+    let address = loop {
+        match std::fs::read_to_string(&file) {
+            Ok(address) => break address.trim_end().to_owned(),
+            Err(_) => assert!(begun.elapsed() < crate::program::LIMIT),
+        }
+    };
+    assert!(address.starts_with("sendfd.1/") && address.ends_with("/51"), "{address}");
+    ok(&["give", &address]);
+    assert_eq!(take.json()["signo"], 51);
+    assert_eq!(take.end().status, Some(0));
+    assert_eq!(
+        std::fs::read_dir(place.path()).expect("it is there").count(),
+        0,
+        "the file stays behind"
+    );
+    let said = run(&["give", &address]);
+    assert!(said.status == Some(3) && said.err.contains(&address), "{said:?}");
+}
+
 /// Until `sendfd ls` shows it.
 pub(crate) fn wait_for_inbox(pid: &str) {
     let pid: i32 = pid.parse().expect("a pid");

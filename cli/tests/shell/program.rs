@@ -51,8 +51,10 @@ impl Running {
         let err = child.stderr.take().expect("piped");
         let (limit, ended) = mpsc::channel::<()>();
         let pid = child.id().to_string();
+        let long = std::env::var_os("SENDFD_HOLD_ROUNDS").is_some();
+        let most = if long { LIMIT * 60 } else { LIMIT };
         std::thread::spawn(move || {
-            if ended.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(most) == Err(mpsc::RecvTimeoutError::Timeout) {
                 eprintln!("process {pid} is killed, its time is over");
                 let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
             }

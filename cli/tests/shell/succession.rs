@@ -2,7 +2,7 @@
 
 use crate::hold::{ask, link};
 use crate::program::{LIMIT, Running, file, holder, ok, run, sendfd};
-use sendfd_core::Outgoing;
+use sendfd_core::{Outgoing, QuietInbox, Signal};
 use serde_json::Value;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -50,6 +50,39 @@ fn requests_in_between_are_sent_on() {
     let said = other.end();
     assert!(matches!(said.status, Some(3 | 5)), "{said:?}");
     assert_eq!(old.end().status, Some(0));
+}
+
+#[test]
+fn an_asker_follows_to_the_address_it_is_told() {
+    let new = holder(&[]);
+    ok(&["store", &new.pid(), "there"]);
+    let shown = ok(&["ls", "--json"]);
+    let of_new = |line: &str| {
+        let inbox: Value = serde_json::from_str(line).expect("JSON");
+        let pid: i32 = new.pid().parse().expect("a pid");
+        (inbox["pid"] == pid).then(|| inbox["address"].as_str().expect("text").to_owned())
+    };
+    let address = shown.lines().find_map(of_new).expect("it is shown");
+    // A holder that has handed over, as it answers then.
+    let inbox = QuietInbox::open(Signal::new(51).expect("one")).expect("free");
+    let me = std::process::id().to_string();
+    let asker = Running::start(sendfd(&["list", &me, "--signo", "51", "--json"]));
+    let request = inbox.recv(Some(LIMIT)).expect("a request");
+    let moved = format!("error moved {address}");
+    asked
+        .reply
+        .expect("a request")
+        .send(Outgoing::from_raw(&[]).data(moved.as_bytes()))
+        .expect("it waits");
+    let said = asker.end();
+    assert!(said.status == Some(0) && said.out.contains("there"), "{said:?}");
+    // And so it answers.
+    let old = holder(&[]);
+    let link = link(&old);
+    assert_eq!(ask(&link, &format!("hand-over {address}"), &[]).0, "ok 0");
+    let waits = link.ask(Outgoing::from_raw(&[]).data(b"list")).expect("sent");
+    assert_eq!(ask(&link, "done", &[]).0, "ok");
+    assert_eq!(waits.recv(Some(LIMIT)).expect("an answer").data, moved.into_bytes());
 }
 
 #[test]

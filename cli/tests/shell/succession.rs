@@ -69,7 +69,7 @@ fn an_asker_follows_to_the_address_it_is_told() {
     let asker = Running::start(sendfd(&["list", &me, "--signo", "51", "--json"]));
     let request = inbox.recv(Some(LIMIT)).expect("a request");
     let moved = format!("error moved {address}");
-    asked
+    request
         .reply
         .expect("a request")
         .send(Outgoing::from_raw(&[]).data(moved.as_bytes()))

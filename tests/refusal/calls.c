@@ -66,6 +66,8 @@ static const struct {
 	ONLY_REFUSED(rt_sigaction),
 	ONLY_REFUSED(rt_sigprocmask),
 	ONLY_REFUSED(rt_sigpending),
+	ONLY_REFUSED(capget),
+	ONLY_REFUSED(setns),
 	ONLY_REFUSED(getrandom),
 };
 

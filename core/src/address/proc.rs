@@ -1,7 +1,7 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
 use crate::sys::fd::PrivateFd;
-use crate::sys::{Errno, Result, file, fork, network};
+use crate::sys::{Errno, Result, file, fork};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
 use std::os::fd::RawFd;
@@ -46,7 +46,7 @@ fn status_line<'a>(status: &'a str, name: &str) -> Option<impl Iterator<Item = u
 
 /// The network namespace of a task.
 pub(crate) fn network(id: i32) -> Result<PrivateFd> {
-    with_path(format_args!("/proc/{id}/ns/net"), network::open)
+    with_path(format_args!("/proc/{id}/ns/net"), file::open)
 }
 
 /// The threads of a process, as they are numbered here; none where it is not visible.

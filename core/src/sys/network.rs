@@ -6,31 +6,21 @@
 
 use super::fd::PrivateFd;
 use super::socket::{self, Blocking};
-use super::{Errno, Result, check};
-use std::ffi::{CStr, c_int, c_void};
+use super::{Errno, Result, check, file};
+use std::ffi::{c_int, c_void};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-
-/// A network namespace by the file that stands for it in `/proc`.
-pub(crate) fn open(path: &CStr) -> Result<PrivateFd> {
-    PrivateFd::new(|| {
-        // SAFETY: a string that ends with a zero byte.
-        let fd = check(unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) })?;
-        // SAFETY: a new descriptor that nobody else owns.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-    })
-}
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Whether that is the network namespace of the calling thread.
 pub(crate) fn is_ours(namespace: BorrowedFd<'_>) -> Result<bool> {
-    let ours = open(c"/proc/thread-self/ns/net")?;
+    let ours = file::open(c"/proc/thread-self/ns/net")?;
     Ok(inode(namespace)? == inode(ours.as_fd())?)
 }
 
-fn inode(file: BorrowedFd<'_>) -> Result<(u64, u64)> {
+fn inode(namespace: BorrowedFd<'_>) -> Result<(u64, u64)> {
     let mut stat = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the pointer is to a struct that the call fills.
-    check(unsafe { libc::fstat64(file.as_raw_fd(), stat.as_mut_ptr()) })?;
+    check(unsafe { libc::fstat64(namespace.as_raw_fd(), stat.as_mut_ptr()) })?;
     // SAFETY: filled by the successful call above.
     let stat = unsafe { stat.assume_init() };
     Ok((stat.st_dev, stat.st_ino))
@@ -106,17 +96,17 @@ mod tests {
 
     #[test]
     fn this_thread_is_where_it_is() {
-        let here = open(c"/proc/thread-self/ns/net").expect("it is there");
+        let here = file::open(c"/proc/thread-self/ns/net").expect("it is there");
         assert_eq!(is_ours(here.as_fd()), Ok(true));
-        let other = open(c"/proc/thread-self/ns/mnt").expect("it is there");
+        let other = file::open(c"/proc/thread-self/ns/mnt").expect("it is there");
         assert_eq!(is_ours(other.as_fd()), Ok(false));
     }
 
     #[test]
     fn only_a_namespace_can_be_gone_to() {
-        let file = open(c"/dev/null").expect("it is there");
-        assert!(socket_in(file.as_fd(), Blocking::No).is_err());
-        let here = open(c"/proc/thread-self/ns/net").expect("it is there");
+        let null = file::open(c"/dev/null").expect("it is there");
+        assert!(socket_in(null.as_fd(), Blocking::No).is_err());
+        let here = file::open(c"/proc/thread-self/ns/net").expect("it is there");
         assert_eq!(socket_in(here.as_fd(), Blocking::No).is_ok(), may_leave());
     }
 }

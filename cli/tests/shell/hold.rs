@@ -199,7 +199,10 @@ fn it_does_not_grow() {
     let holder = holder(&[]);
     let link = link(&holder);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (kept, _other) = UnixStream::pair().expect("two sockets");
     let round = |number: u32| {
+        // Open here all the while, and so not gone from the holder's set by its end.
+        assert_eq!(ask(&link, "store open replace", &[kept.as_raw_fd()]).0, "ok");
         let (ours, theirs) = UnixStream::pair().expect("two sockets");
         let fds = [listener.as_raw_fd(), theirs.as_raw_fd()];
         assert_eq!(ask(&link, &format!("store a{} expire=3600", number % 7), &fds).0, "ok");
@@ -208,7 +211,7 @@ fn it_does_not_grow() {
         drop(ours);
     };
     (0..rounds / 10).for_each(round);
-    let (descriptors, memory) = (holder.descriptors(), memory(&holder));
+    let (descriptors, watched, memory) = (holder.descriptors(), watched(&holder), memory(&holder));
     (0..rounds).for_each(round);
     // It closes what is gone once it has answered.
     let begun = std::time::Instant::now();
@@ -216,8 +219,16 @@ fn it_does_not_grow() {
         assert!(begun.elapsed() < LIMIT, "{} of {descriptors} descriptors", holder.descriptors());
         std::thread::yield_now();
     }
+    assert_eq!(self::watched(&holder), watched);
     let grown = self::memory(&holder).saturating_sub(memory);
     assert!(grown < 512, "by {grown} kB");
+}
+
+/// How many descriptors its epoll sets watch.
+fn watched(holder: &Running) -> usize {
+    let infos = std::fs::read_dir(format!("/proc/{}/fdinfo", holder.pid())).expect("it runs");
+    let infos = infos.filter_map(|info| std::fs::read_to_string(info.ok()?.path()).ok());
+    infos.map(|info| info.lines().filter(|line| line.starts_with("tfd:")).count()).sum()
 }
 
 fn memory(holder: &Running) -> u64 {

@@ -3,6 +3,7 @@
 
 mod exec;
 mod give_take;
+mod guide;
 mod hold;
 mod ls;
 mod program;

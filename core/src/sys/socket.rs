@@ -228,11 +228,16 @@ pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
 }
 
 /// `SIOCOUTQ`: the size of what was sent and the peer has not consumed; a look does not count.
+///
+/// KERNEL: the sender is woken while 1 of the message that is consumed is still counted, and nothing wakes
+/// it when that goes, too. The smallest message counts more than 500.
 pub(crate) fn unconsumed(socket: BorrowedFd<'_>) -> Result<usize> {
+    const BEING_RELEASED: usize = 256;
     let mut size: c_int = 0;
     // SAFETY: the pointer is to the integer that the call fills.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut size) })?;
-    Ok(usize::try_from(size).unwrap_or(0))
+    let size = usize::try_from(size).unwrap_or(0);
+    Ok(if size < BEING_RELEASED { 0 } else { size })
 }
 
 /// `SO_ERROR`, which forgets it: the error that waits on the socket, 0 for none.

@@ -591,31 +591,3 @@ TEST(a_handler_ends_the_wait_for_taken_alone)
 	sendfd_outbox_close(outbox);
 	sendfd_inbox_close(inbox);
 }
-
-static void takes_all(void *arg)
-{
-	long count = *(long *)arg;
-	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	parent_tell(0);
-	struct timespec limit = in_ms(10000);
-	for (long i = 0; i < count; i++)
-		CHECK_EQ(sendfd_recvs(inbox, NULL, 0, NULL, 0, NULL, &limit), 0);
-	parent_hear();
-}
-
-/* The kernel wakes a sender while the last message still counts a little. */
-TEST(each_wait_ends_with_what_is_taken)
-{
-	long count = 3000;
-	struct child child = fork_child(takes_all, &count);
-	child_hear(&child);
-	sendfd_outbox *outbox = open_outbox(child.pid, S);
-	struct timespec limit = in_ms(10000);
-	for (long i = 0; i < count; i++) {
-		CHECK_OK(sendfd_outbox_send(outbox, NULL, 0, NULL, 0, &NOW));
-		CHECK_OK(sendfd_outbox_wait_taken(outbox, &limit));
-	}
-	sendfd_outbox_close(outbox);
-	child_tell(&child, 0);
-	child_join(&child);
-}

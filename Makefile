@@ -106,6 +106,10 @@ test: test-cli
 test-cli:  ## the shell tool
 	$(CARGO_TEST) -p sendfd-cli
 
+.PHONY: test-servers
+test-servers: cli  ## nginx, HAProxy, gunicorn, uvicorn, hypercorn and Node are replaced under load; sets itself up
+	tests/servers/run
+
 test-c: all  ## C programs against the library, also on what looks like an older kernel
 	$(CARGO_TEST) -p sendfd-tests
 

@@ -122,8 +122,8 @@ mod tests {
         assert!(!Overtime::of(Deadline::Never).is_over());
         for deadline in [Deadline::Now, Deadline::At(Instant::now())] {
             let mut overtime = Overtime::of(deadline);
-            assert!(!overtime.is_over());
             let begun = Instant::now();
+            assert!(!overtime.is_over());
             while !overtime.is_over() {}
             assert!(begun.elapsed() >= OVERTIME);
         }

@@ -1,6 +1,7 @@
 //! The recipes of docs/guide.md, as they stand there.
 
 use crate::program::Running;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -21,12 +22,15 @@ fn recipe(heading: &str) -> (String, String) {
 fn run(heading: &str) {
     let (commands, printed) = recipe(heading);
     let place = tempfile::tempdir().expect("a place");
-    let program = Path::new(env!("CARGO_BIN_EXE_sendfd")).parent().expect("a directory");
+    // Where other users can run it.
+    let program = tempfile::tempdir().expect("a place");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("ours");
+    std::fs::copy(env!("CARGO_BIN_EXE_sendfd"), program.path().join("sendfd")).expect("a copy");
     let path = std::env::var("PATH").expect("set");
     let mut bash = Command::new("bash");
     bash.args(["-c", &commands])
         .current_dir(&place)
-        .env("PATH", format!("{}:{path}", program.display()));
+        .env("PATH", format!("{}:{path}", program.path().display()));
     bash.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let said = Running::start(bash).end();
     assert_eq!(said.out, printed, "{said:?}");
@@ -55,6 +59,15 @@ fn an_unmodified_server_is_started() {
 #[test]
 fn sockets_survive() {
     run("Sockets survive a crash");
+}
+
+#[test]
+fn a_privileged_helper_opens_it() {
+    if rustix::process::geteuid().is_root() {
+        run("A privileged helper opens a device for a plain program");
+    } else {
+        eprintln!("skipped: only root becomes another user");
+    }
 }
 
 #[test]

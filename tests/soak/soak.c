@@ -158,8 +158,12 @@ static int scan(const char *what, const char *why)
 			continue;
 		target[len] = 0;
 		found += strstr(target, what) != NULL;
-		if (why)
-			fault("%s: %d -> %s", why, fd, target);
+		if (why) {
+			struct sockaddr_un name = {0};
+			socklen_t name_len = sizeof name;
+			getsockname(fd, (struct sockaddr *)&name, &name_len);
+			fault("%s: %d -> %s %s", why, fd, target, name.sun_path + 1);
+		}
 	}
 	closedir(dir);
 	return found;

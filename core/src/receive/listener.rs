@@ -197,7 +197,7 @@ impl Listener {
             socket::disarm(listener.as_fd());
             epoll::remove(self.epoll.as_fd(), listener.as_fd());
             self.reserve.give_up();
-            let accept = || PrivateFd::new(|| socket::accept(listener.as_fd()));
+            let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
             let mut fruitless = 0;
             loop {
                 match accept() {

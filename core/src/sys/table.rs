@@ -211,7 +211,7 @@ pub(super) fn discharge(fd: OwnedFd, serial: u32, look: Look) {
     let Some(entry) = entry.filter(|_| thread_table::check().is_ok()) else {
         return std::mem::forget(fd);
     };
-    let ours = match entry.mark() {
+    match entry.mark() {
         // It may hold what others have queued, whose close can block: not behind the gate. A child that
         // is forked meanwhile finds the number closed, or with another mark.
         mark @ Mark::Inode(_) => {
@@ -221,14 +221,18 @@ pub(super) fn discharge(fd: OwnedFd, serial: u32, look: Look) {
                 std::mem::forget(fd);
             }
             entry.clear(serial);
-            return;
         }
+        // No close of these can block, and a child that is forked meanwhile could not tell the number from
+        // what it means next: behind the gate it is closed and forgotten in one.
         Mark::None | Mark::SetOf(_) | Mark::MemberOf(_) => {
             let _pass = gate::pass();
-            entry.clear(serial).then_some(fd)
+            if entry.clear(serial) {
+                drop(fd);
+            } else {
+                std::mem::forget(fd);
+            }
         }
-    };
-    drop(ours);
+    }
 }
 
 /// Looks for the last time whether it is ours, and leaves the number alone if it is not.

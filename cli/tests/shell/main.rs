@@ -3,7 +3,6 @@
 
 mod exec;
 mod give_take;
-mod guide;
 mod hold;
 mod ls;
 mod program;

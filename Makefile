@@ -17,6 +17,10 @@ CARGO_TEST := $(CARGO) $(if $(HAS_NEXTEST),nextest run --no-fail-fast,test) --lo
 SONAME := libsendfd.so.0
 FUNCTIONS := $(shell sed -n 's/^ *\(sendfd[a-z_0-9]*\);.*/\1/p' capi/libsendfd.map)
 
+# What is linked in the place of what Rust's own library does (capi/src/panic.rs): name there, name here. The
+# names there have the compiler's version in them.
+INSTEAD := rust_begin_unwind:sendfd_panicked __rust_alloc_error_handler:sendfd_out_of_memory
+
 .PHONY: all
 all: build/libsendfd.so build/libsendfd.a include/sendfd.h  ## the library and its header
 
@@ -26,16 +30,17 @@ help:  ## this list
 
 # One object whose only global names are our functions: what cargo makes also has those of Rust's own
 # library, and could be linked with no other library made in Rust.
-build/libsendfd.a: $(RUST_SOURCES) capi/libsendfd.map Makefile
+build/libsendfd.a: $(RUST_SOURCES) capi/libsendfd.map Makefile tools/redefine
 	$(CARGO) rustc --locked -p sendfd-capi --lib --profile capi --crate-type staticlib
 	@mkdir -p build
-	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) \
+	tools/redefine $(TARGET)/capi/libsendfd.a $(INSTEAD) > build/redefine
+	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) @build/redefine \
 	  --whole-archive $(TARGET)/capi/libsendfd.a -o build/libsendfd.o
 	$(OBJCOPY) --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
 	  $(addprefix --keep-global-symbol=,$(FUNCTIONS)) build/libsendfd.o
 	rm -f $@
 	$(AR) rcs $@ build/libsendfd.o
-	rm build/libsendfd.o
+	rm build/libsendfd.o build/redefine
 
 # rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one.
 build/$(SONAME): build/libsendfd.a capi/libsendfd.map

@@ -5,6 +5,7 @@
 
 mod convert;
 mod outbox;
+mod panic;
 mod receive;
 mod send;
 

@@ -80,3 +80,19 @@ fn library_needs_nothing_but_the_c_library() {
         assert!(line.contains("[libc.so.") || line.contains("[ld-linux"), "{line}");
     }
 }
+
+/// Half of what std brings along are printers of backtraces, which a library that aborts does not need.
+#[test]
+fn the_shared_library_is_small() {
+    let stripped = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("stripped.so");
+    let library = root().join("build/libsendfd.so");
+    let status = Command::new("strip").arg("-o").args([&stripped, &library]).status();
+    assert!(status.expect("strip runs").success());
+    let bytes = std::fs::read(&stripped).expect("stripped");
+    let word = b"RUST_BACKTRACE";
+    assert!(
+        !bytes.windows(word.len()).any(|window| window == word),
+        "std's panic handler is in it"
+    );
+    assert!(bytes.len() <= 300_000, "{} bytes", bytes.len());
+}

@@ -60,6 +60,11 @@
 #define SENDFD_INBOX_NOSIGNAL 2u
 
 /**
+ * For sendfd_inbox_open(): any user of this machine may send.
+ */
+#define SENDFD_INBOX_ANYONE 4u
+
+/**
  * Bytes of an address, its terminating zero included, at most.
  */
 #define SENDFD_ADDRESS_MAX 64
@@ -73,6 +78,43 @@ typedef struct sendfd_inbox sendfd_inbox;
  * An outbox: a link to one inbox, held by its user.
  */
 typedef struct sendfd_outbox sendfd_outbox;
+
+/**
+ * Who may send to an inbox, and where it listens: for sendfd_inbox_open_with(). Zeros, but for size, mean
+ * what sendfd_inbox_open() does. Later releases may add to its end.
+ */
+typedef struct sendfd_inbox_options {
+  /**
+   * sizeof(sendfd_inbox_options), as the program was compiled
+   */
+  size_t size;
+  /**
+   * 0, or any of SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL and SENDFD_INBOX_ANYONE
+   */
+  unsigned int flags;
+  /**
+   * effective users that may send, beside root and one's own, as the caller's user namespace numbers
+   * them; NULL if nuids is 0
+   */
+  const uid_t *uids;
+  /**
+   * how many there are
+   */
+  size_t nuids;
+  /**
+   * groups whose members may send, by effective or supplementary group; NULL if ngids is 0
+   */
+  const gid_t *gids;
+  /**
+   * how many there are
+   */
+  size_t ngids;
+  /**
+   * where it listens as well, for senders in other network namespaces; NULL: in $SENDFD_DIR, or in
+   * /run/sendfd if that is there; "": nowhere
+   */
+  const char *directory;
+} sendfd_inbox_options;
 
 /**
  * What is known of a parcel.
@@ -199,7 +241,7 @@ const char *sendfd_version(void);
  * Opens an inbox of the calling process, or thread, for the real-time signal sig.
  *
  * @param sig        what senders have to name; also the signal that is queued
- * @param flags      0, SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL, or both
+ * @param flags      0, or any of SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL and SENDFD_INBOX_ANYONE
  * @param ret_inbox  to be closed with sendfd_inbox_close()
  * @return 0, or a negative errno
  *
@@ -223,6 +265,35 @@ const char *sendfd_version(void);
 int sendfd_inbox_open(int sig,
                       unsigned int flags,
                       struct sendfd_inbox **ret_inbox);
+
+/**
+ * Opens an inbox as sendfd_inbox_open() does, and lets in other users, or listens in a directory.
+ *
+ * @param sig        what senders have to name; also the signal that is queued
+ * @param options    copied; a size that is larger than this release knows is fine while what is unknown is
+ *                   zero
+ * @param ret_inbox  to be closed with sendfd_inbox_close()
+ * @return 0, or a negative errno
+ *
+ * Senders of other users, who need not be allowed to signal this process, are guests. A first send of a
+ * guest gives -EAGAIN, or waits, until the receiver has let it in, which it does in whatever call on the
+ * inbox looks for mail. At most 16 connections of one user are held, and 1024 of all guests, or as many as a
+ * quarter of RLIMIT_NOFILE; whoever comes when there are so many gets -EPERM, as do all who are not let in.
+ * To take a permission away, close the inbox and open it anew without it.
+ *
+ * The user as which the kernel shows all who have no number in the caller's user namespace (65534, see
+ * /proc/sys/kernel/overflowuid) cannot be let in by number, nor can the group; SENDFD_INBOX_ANYONE lets
+ * them in.
+ *
+ * -EINVAL           also: options is NULL or its size too small, the overflow user or group or -1 is named,
+ *                   or more than 65536 users or groups are;
+ * -E2BIG            what this release does not know in options is not zero;
+ * -ENAMETOOLONG     directory has 4096 bytes or more;
+ * otherwise as sendfd_inbox_open().
+ */
+int sendfd_inbox_open_with(int sig,
+                           const struct sendfd_inbox_options *options,
+                           struct sendfd_inbox **ret_inbox);
 
 /**
  * Closes an inbox and frees it. What nobody has taken is released; senders get -ECONNREFUSED from

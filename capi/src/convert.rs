@@ -3,6 +3,9 @@
 use libc::{c_char, c_int, c_void, timespec};
 use sendfd_core::{Error, MAX_DATA, MAX_FDS, Outgoing};
 use std::alloc::{Layout, alloc};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 /// Answers a negative errno, and sets errno to it.
@@ -95,6 +98,23 @@ pub(crate) unsafe fn slice_mut<'a, T>(start: *mut T, len: usize) -> Result<&'a m
         // SAFETY: as the caller promises.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts_mut(start, len) }),
     }
+}
+
+/// A path; `None` for NULL. ENAMETOOLONG: it is longer than the kernel takes.
+///
+/// # Safety
+/// `start` is NULL, or can be read up to its zero.
+pub(crate) unsafe fn path<'a>(start: *const c_char) -> Result<Option<&'a Path>, c_int> {
+    const MOST: usize = libc::PATH_MAX as usize;
+    if start.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    let len = unsafe { libc::strnlen(start, MOST) };
+    // SAFETY: so many bytes have been looked at.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) };
+    let path = Path::new(OsStr::from_bytes(bytes));
+    if len < MOST { Ok(Some(path)) } else { Err(libc::ENAMETOOLONG) }
 }
 
 /// Text that ends with a zero within `most` bytes; `None` for NULL, and for what is no text.

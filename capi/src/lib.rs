@@ -4,6 +4,7 @@
 #![allow(clippy::doc_markdown, reason = "C text has no Rust links")]
 
 mod convert;
+mod options;
 mod outbox;
 mod panic;
 mod receive;

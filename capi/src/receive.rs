@@ -1,6 +1,7 @@
 //! Receiving.
 
 use crate::convert::{answer, duration, fail, give, slice_mut};
+use crate::options::{self, chosen};
 use libc::{
     c_char, c_int, c_uint, c_void, gid_t, pid_t, siginfo_t, signalfd_siginfo, size_t, timespec,
     uid_t,
@@ -15,6 +16,9 @@ pub const SENDFD_INBOX_THREAD: c_uint = 1u32;
 
 /// For sendfd_inbox_open(): the inbox queues no signals and touches no mask; any thread may use it.
 pub const SENDFD_INBOX_NOSIGNAL: c_uint = 2u32;
+
+/// For sendfd_inbox_open(): any user of this machine may send.
+pub const SENDFD_INBOX_ANYONE: c_uint = 4u32;
 
 /// Bytes of an address, its terminating zero included, at most.
 pub const SENDFD_ADDRESS_MAX: c_int = 64;
@@ -64,7 +68,7 @@ impl From<Info> for sendfd_info {
 /// Opens an inbox of the calling process, or thread, for the real-time signal sig.
 ///
 /// @param sig        what senders have to name; also the signal that is queued
-/// @param flags      0, SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL, or both
+/// @param flags      0, or any of SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL and SENDFD_INBOX_ANYONE
 /// @param ret_inbox  to be closed with sendfd_inbox_close()
 /// @return 0, or a negative errno
 ///
@@ -93,13 +97,83 @@ pub unsafe extern "C" fn sendfd_inbox_open(
     flags: c_uint,
     ret_inbox: *mut *mut sendfd_inbox,
 ) -> c_int {
-    if ret_inbox.is_null() || flags & !(SENDFD_INBOX_THREAD | SENDFD_INBOX_NOSIGNAL) != 0 {
-        return fail(libc::EINVAL);
+    let options = chosen(flags);
+    // SAFETY: as the caller promises.
+    unsafe { open(sig, options, ret_inbox) }
+}
+
+/// Who may send to an inbox, and where it listens: for sendfd_inbox_open_with(). Zeros, but for size, mean
+/// what sendfd_inbox_open() does. Later releases may add to its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(non_camel_case_types, reason = "C's name")]
+pub struct sendfd_inbox_options {
+    /// sizeof(sendfd_inbox_options), as the program was compiled
+    pub size: size_t,
+    /// 0, or any of SENDFD_INBOX_THREAD, SENDFD_INBOX_NOSIGNAL and SENDFD_INBOX_ANYONE
+    pub flags: c_uint,
+    /// effective users that may send, beside root and one's own, as the caller's user namespace numbers
+    /// them; NULL if nuids is 0
+    pub uids: *const uid_t,
+    /// how many there are
+    pub nuids: size_t,
+    /// groups whose members may send, by effective or supplementary group; NULL if ngids is 0
+    pub gids: *const gid_t,
+    /// how many there are
+    pub ngids: size_t,
+    /// where it listens as well, for senders in other network namespaces; NULL: in $SENDFD_DIR, or in
+    /// /run/sendfd if that is there; "": nowhere
+    pub directory: *const c_char,
+}
+
+/// Opens an inbox as sendfd_inbox_open() does, and lets in other users, or listens in a directory.
+///
+/// @param sig        what senders have to name; also the signal that is queued
+/// @param options    copied; a size that is larger than this release knows is fine while what is unknown is
+///                   zero
+/// @param ret_inbox  to be closed with sendfd_inbox_close()
+/// @return 0, or a negative errno
+///
+/// Senders of other users, who need not be allowed to signal this process, are guests. A first send of a
+/// guest gives -EAGAIN, or waits, until the receiver has let it in, which it does in whatever call on the
+/// inbox looks for mail. At most 16 connections of one user are held, and 1024 of all guests, or as many as a
+/// quarter of RLIMIT_NOFILE; whoever comes when there are so many gets -EPERM, as do all who are not let in.
+/// To take a permission away, close the inbox and open it anew without it.
+///
+/// The user as which the kernel shows all who have no number in the caller's user namespace (65534, see
+/// /proc/sys/kernel/overflowuid) cannot be let in by number, nor can the group; SENDFD_INBOX_ANYONE lets
+/// them in.
+///
+/// -EINVAL           also: options is NULL or its size too small, the overflow user or group or -1 is named,
+///                   or more than 65536 users or groups are;
+/// -E2BIG            what this release does not know in options is not zero;
+/// -ENAMETOOLONG     directory has 4096 bytes or more;
+/// otherwise as sendfd_inbox_open().
+///
+/// # Safety
+/// `options` and what it points to are valid, or NULL; `ret_inbox` is valid for writing, or NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfd_inbox_open_with(
+    sig: c_int,
+    options: *const sendfd_inbox_options,
+    ret_inbox: *mut *mut sendfd_inbox,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    match unsafe { options::of(options) } {
+        // SAFETY: as the caller promises.
+        Ok(options) => unsafe { open(sig, Some(options), ret_inbox) },
+        Err(errno) => fail(errno),
     }
-    let options = Options {
-        thread: flags & SENDFD_INBOX_THREAD != 0,
-        signals: flags & SENDFD_INBOX_NOSIGNAL == 0,
-    };
+}
+
+/// # Safety
+/// `ret_inbox` is valid for writing, or NULL.
+unsafe fn open(
+    sig: c_int,
+    options: Option<Options<'_>>,
+    ret_inbox: *mut *mut sendfd_inbox,
+) -> c_int {
+    let Some(options) = options.filter(|_| !ret_inbox.is_null()) else { return fail(libc::EINVAL) };
     match Signal::new(sig).and_then(|signal| Mailbox::open(signal, options)) {
         Ok(mailbox) => match give(sendfd_inbox { mailbox }) {
             Ok(given) => {

@@ -53,6 +53,16 @@ fn errors_of(function: &str) -> Vec<&'static str> {
         "sendfd_inbox_open" => {
             of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM", "EOPNOTSUPP"]])
         }
+        "sendfd_inbox_open_with" => of(&[&[
+            "EINVAL",
+            "E2BIG",
+            "ENAMETOOLONG",
+            "EADDRINUSE",
+            "EMFILE",
+            "ENFILE",
+            "ENOMEM",
+            "EOPNOTSUPP",
+        ]]),
         "sendfd_discard" => of(&[&["EAGAIN", "EINVAL", "EPERM", "EBADF"]]),
         "sendfd_inbox_fileno"
         | "sendfd_inbox_address"

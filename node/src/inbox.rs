@@ -32,7 +32,7 @@ impl NativeInbox {
         thread: bool,
         on_readable: Function<'_, (), ()>,
     ) -> Result<Either<NativeInbox, Failure>> {
-        let options = Options { thread, signals: false };
+        let options = Options { thread, ..Options::default() };
         let mailbox = match Signal::new(signo).and_then(|signal| Mailbox::open(signal, options)) {
             Ok(mailbox) => mailbox,
             Err(error) => return Ok(Either::B(error.into())),

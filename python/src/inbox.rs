@@ -39,7 +39,7 @@ enum State {
 /// What it was opened with.
 struct Opened {
     signo: i32,
-    options: Options,
+    options: Options<'static>,
 }
 
 #[pymethods]
@@ -55,7 +55,7 @@ impl Mailbox {
 
     /// Opens it; once.
     fn _open(&self, py: Python<'_>, signal: Signo, thread: bool, signals: bool) -> PyResult<()> {
-        let (Signo(signal), options) = (signal, Options { thread, signals });
+        let (Signo(signal), options) = (signal, Options { thread, signals, ..Options::default() });
         if self.opened.set(Opened { signo: signal.number(), options }).is_err() {
             return Err(PyValueError::new_err("this inbox has been opened already"));
         }

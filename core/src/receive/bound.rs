@@ -4,7 +4,8 @@ use crate::address::Name;
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
 use crate::sys::release::close_elsewhere;
-use crate::sys::{Errno, Result, socket};
+use crate::sys::socket::{self, Blocking};
+use crate::sys::{Errno, Result};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,12 +33,13 @@ pub(crate) struct Bound {
 struct Held(Name);
 
 impl Bound {
-    /// Gives `socket` the name, which may be held for a moment longer by what we were before.
+    /// A new socket with the name, which may be held for a moment longer by what we were before.
     ///
     /// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
     /// since, or of the image before `exec`, until it runs for the first time and closes them. There
     /// is nothing that could be waited for.
-    pub(crate) fn bind(socket: PrivateFd, name: Name) -> Result<Bound> {
+    pub(crate) fn bind(name: Name) -> Result<Bound> {
+        let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
         let end = Instant::now() + FREE_WITHIN;
         while let Err(errno) = socket::bind(socket.as_fd(), name.as_bytes()) {
             let held = errno == Errno(libc::EADDRINUSE) && !ours()?.contains(&name);

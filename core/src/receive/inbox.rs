@@ -51,7 +51,8 @@ impl Inbox {
     }
 
     fn with(signal: Signal, thread: bool) -> Result<Inbox> {
-        let mailbox = Mailbox::open(signal, Options { thread, signals: true })?;
+        let options = Options { thread, signals: true, ..Options::default() };
+        let mailbox = Mailbox::open(signal, options)?;
         Ok(Inbox { mailbox, not_send: PhantomData })
     }
 }
@@ -115,7 +116,8 @@ impl QuietInbox {
     }
 
     fn with(signal: Signal, thread: bool) -> Result<QuietInbox> {
-        Ok(QuietInbox { mailbox: Mailbox::open(signal, Options { thread, signals: false })? })
+        let options = Options { thread, ..Options::default() };
+        Ok(QuietInbox { mailbox: Mailbox::open(signal, options)? })
     }
 }
 

@@ -38,8 +38,8 @@ impl Mailbox {
     /// `EADDRINUSE` this task has one for that number already, or another user sits on its name;
     /// `EMFILE`, `ENFILE` no descriptor left (four are needed); `ENOMEM`, `ENOBUFS`;
     /// `ENOSPC` `/proc/sys/fs/epoll/max_user_watches` is reached.
-    pub fn open(signal: Signal, options: Options) -> Result<Mailbox> {
-        let Options { thread, signals } = options;
+    pub fn open(signal: Signal, options: Options<'_>) -> Result<Mailbox> {
+        let Options { thread, signals, .. } = options;
         let call = Call::Open { signo: signal.number(), thread, signals };
         let _uncancelled = Uncancelled::begin();
         Inner::open(signal, options)

@@ -17,9 +17,12 @@ mod queue;
 
 mod admission;
 mod listener;
+mod listeners;
 pub(crate) mod take;
 
 mod bound;
+mod directory;
 mod mask;
 mod notify;
+mod places;
 mod reserve;

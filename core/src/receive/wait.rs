@@ -5,9 +5,10 @@ use super::announcement::Announcement;
 use super::mask::{self, Notified, OVERFLOW, Owner};
 use super::notify::Notifier;
 use super::options::Options;
+use super::places;
 use super::queue::Queue;
 use super::take::{Kept, Room};
-use crate::address::{self, Address, Identity};
+use crate::address::{Address, Identity};
 use crate::deadline::{Deadline, Overtime};
 use crate::parcel::Info;
 use crate::signal::Signal;
@@ -38,15 +39,15 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    pub(super) fn open(signal: Signal, options: Options) -> sys::Result<Shared<Inner>> {
+    pub(super) fn open(signal: Signal, options: Options<'_>) -> sys::Result<Shared<Inner>> {
         let generation = fork::generation();
         thread_table::check()?;
         if !options.signals {
-            return Shared::new(Inner::listen(signal, options.thread, generation, None)?);
+            return Shared::new(Inner::listen(signal, options, generation, None)?);
         }
         mask::block(signal, generation)?;
         let notifier = Notifier::of_this_thread(signal);
-        let opened = Inner::listen(signal, options.thread, generation, Some(notifier))
+        let opened = Inner::listen(signal, options, generation, Some(notifier))
             .and_then(Shared::new)
             .and_then(|inner| {
                 mask::assign(signal, boxed(Notifies(inner.downgrade()))?);
@@ -57,15 +58,16 @@ impl Inner {
 
     fn listen(
         signal: Signal,
-        thread: bool,
+        options: Options<'_>,
         generation: u32,
         notifier: Option<Notifier>,
     ) -> sys::Result<Inner> {
-        let identity = Identity::own(thread)?;
-        let (address, name) = (Address::new(identity, signal), address::name(identity, signal));
+        let identity = Identity::own(options.thread)?;
+        let address = Address::new(identity, signal);
         let epoll = Shared::new(PrivateFd::new(epoll::create)?)?;
         let owner = notifier.is_some().then(Owner::this_thread);
-        let queue = Queue::open(signal, name, epoll.clone(), notifier)?;
+        let bound = places::bind(identity, signal, options)?;
+        let queue = Queue::open(signal, bound, epoll.clone(), notifier)?;
         let (queue, closed) = (Mutex::new(queue), AtomicBool::new(false));
         let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
         Ok(Inner { signal, address, generation, owner, announcements, epoll, queue, closed })

@@ -10,21 +10,26 @@ use std::os::fd::AsFd;
 /// Which of the connections that wait are accepted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
-    One,
+    /// One, at this of the listeners.
+    OneAt(usize),
     All,
 }
 
 impl Queue {
     /// Accepts links that wait, and what they hold is due.
     pub(super) fn accept(&mut self, waiting: Waiting) {
-        let us = self.listener.own_uids();
+        let us = self.listeners.own_uids();
         // What a look that was put off would find comes before these connections' mail.
-        let one_by_one = self.listener.has_seen(us) && !self.look_again;
-        let waiting = if one_by_one { waiting } else { Waiting::All };
-        self.admit(waiting, us);
-        if waiting == Waiting::All {
-            // What a sender sent over an earlier link comes before what it sent over one of these.
-            self.enqueue_what_waits_on_links();
+        let one_by_one = self.listeners.have_seen(us) && !self.look_again;
+        match waiting {
+            Waiting::OneAt(place) if one_by_one => self.admit(place, waiting, us),
+            _ => {
+                for place in self.listeners.places() {
+                    self.admit(place, Waiting::All, us);
+                }
+                // What a sender sent over an earlier link comes before what it sent over one of these.
+                self.enqueue_what_waits_on_links();
+            }
         }
         self.watch_what_is_unwatched();
     }
@@ -35,22 +40,22 @@ impl Queue {
         self.unwatched.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
     }
 
-    fn admit(&mut self, waiting: Waiting, us: Uids) {
+    fn admit(&mut self, place: usize, waiting: Waiting, us: Uids) {
         // Not so many that the caller's deadline is forgotten.
         for _ in 0..Ready::MOST {
-            if waiting == Waiting::All && self.is_far_ahead_of_signals() {
+            if waiting == Waiting::All && self.is_far_ahead_of_signals(place) {
                 break;
             }
             if let Err(errno) = self.make_room_for_a_link() {
                 return self.postpone(errno);
             }
-            match self.listener.admit(us, &mut self.unread) {
+            match self.listeners.admit(place, us, &mut self.unread) {
                 Ok(admitted) => {
                     if let Some((socket, process)) = admitted {
                         let key = self.links.insert(socket, process);
                         self.unwatched.push_back(key);
                     }
-                    if waiting == Waiting::One {
+                    if waiting != Waiting::All {
                         return;
                     }
                 }
@@ -62,11 +67,9 @@ impl Queue {
         self.look_again = true;
     }
 
-    fn is_far_ahead_of_signals(&mut self) -> bool {
+    fn is_far_ahead_of_signals(&mut self, place: usize) -> bool {
         let signo = self.signal.number();
-        self.notifier.is_some()
-            && !self.listener.has_unidentified()
-            && self.listener.is_far_ahead(signo)
+        self.notifier.is_some() && self.listeners.is_far_ahead(place, signo)
     }
 
     pub(super) fn watch_what_is_unwatched(&mut self) {
@@ -98,7 +101,7 @@ impl Queue {
         if !notifier.uid_has_changed() {
             return Ok(());
         }
-        for socket in self.links.sockets().chain(self.listener.socket()) {
+        for socket in self.links.sockets().chain(self.listeners.sockets()) {
             socket::set_owner(socket.as_fd(), notifier.thread())?;
         }
         notifier.note_uid();
@@ -131,7 +134,7 @@ impl Queue {
     /// No connection is possible from now on, and whoever waits on the epoll set or for signals wakes
     /// up.
     pub(crate) fn stop_listening(&mut self) {
-        self.listener.stop_listening();
+        self.listeners.stop_listening();
         if let Some(notifier) = &mut self.notifier {
             notifier.notify();
         }
@@ -143,7 +146,7 @@ impl Queue {
         while let Some(key) = self.links.any_key() {
             self.close_link(key);
         }
-        self.listener.close(&mut self.unread);
+        self.listeners.close(&mut self.unread);
         self.unread.close();
     }
 }

@@ -13,11 +13,11 @@ mod links;
 
 use self::connections::Waiting;
 use self::links::{Key, Links};
-use super::listener::Listener;
+use super::bound::Bound;
+use super::listeners::Listeners;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
 use crate::MAX_DATA;
-use crate::address::Name;
 use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
@@ -46,7 +46,7 @@ const LOOKS: u32 = 16;
 pub(crate) struct Queue {
     signal: Signal,
     epoll: Shared<PrivateFd>,
-    listener: Listener,
+    listeners: Listeners,
     links: Links,
     /// Admitted, but not yet watched: the kernel refused for the moment.
     unwatched: VecDeque<Key>,
@@ -69,16 +69,16 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Begins to listen under `name`.
+    /// Begins to listen on sockets that are bound.
     pub(crate) fn open(
         signal: Signal,
-        name: Name,
+        bound: Vec<Bound>,
         epoll: Shared<PrivateFd>,
         notifier: Option<Notifier>,
     ) -> Result<Queue> {
         Ok(Queue {
             signal,
-            listener: Listener::open(name, &epoll, notifier.as_ref())?,
+            listeners: Listeners::open(bound, &epoll, notifier.as_ref())?,
             epoll,
             links: Links::default(),
             unwatched: VecDeque::new(),
@@ -101,18 +101,18 @@ impl Queue {
             // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
             // only, so this may stand for a signal of our own as well.
             notifier.own_was_dequeued();
-            self.listener.signals_were_lost();
+            self.listeners.signals_were_lost();
             self.look_again = true;
         } else if info.code <= 0 {
             // What our own signal was queued for is known, or has been taken meanwhile: to look then
             // would make the signals that follow late. Any other is a reason to look.
             let own = notifier.own_was_dequeued() && info.code == libc::SI_QUEUE;
             self.look_again |= !own && self.due.is_empty();
-        } else if self.listener.is(info.fd) {
+        } else if let Some(place) = self.listeners.place_of(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
-            self.listener.was_announced();
-            self.accept(Waiting::One);
+            self.listeners.was_announced(place);
+            self.accept(Waiting::OneAt(place));
         } else if let Some(link) = self.links.key_of(info.fd) {
             self.put_behind(Due { link, bytes: 1 });
         }
@@ -133,7 +133,7 @@ impl Queue {
         self.look_again |= ready.is_full();
         let mut connection_waits = false;
         for fd in ready.iter() {
-            if self.listener.is(fd) {
+            if self.listeners.place_of(fd).is_some() {
                 connection_waits = true;
             } else if let Some(key) = self.links.key_of(fd) {
                 self.enqueue(key);
@@ -149,7 +149,7 @@ impl Queue {
         let taken = self.take_next(room);
         // Whoever polls the epoll set must not sleep on it.
         let something = self.has_something_unwatched();
-        self.listener.reserve.show(something);
+        self.listeners.reserve.show(something);
         taken
     }
 
@@ -157,7 +157,7 @@ impl Queue {
         if !self.unwatched.is_empty() {
             self.watch_what_is_unwatched();
         }
-        if self.listener.has_unidentified() {
+        if self.listeners.have_unidentified() {
             self.accept(Waiting::All);
         }
         self.resume_what_fits_now(room);
@@ -244,7 +244,7 @@ impl Queue {
     }
 
     fn has_something_unwatched(&self) -> bool {
-        !self.unwatched.is_empty() || self.listener.has_unidentified()
+        !self.unwatched.is_empty() || self.listeners.have_unidentified()
     }
 
     /// To be called before a call returns or waits: what was turned away meanwhile is released.

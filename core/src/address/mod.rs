@@ -10,5 +10,6 @@ pub(crate) use recipient::{Recipient, visible};
 mod name;
 pub(crate) use name::{Identity, Name, if_supported, name};
 mod network;
-pub(crate) use network::Network;
+pub(crate) use network::{Elsewhere, Network};
+pub(crate) mod directory;
 pub(crate) mod proc;

@@ -11,7 +11,13 @@ use crate::sys::socket::Blocking;
 use crate::sys::{Errno, Result};
 use std::os::fd::AsFd;
 
-/// Another network namespace than that of the calling thread.
+/// Another network namespace than that of the calling thread, or one of which that cannot be known.
+pub(crate) struct Elsewhere<'a> {
+    /// Where this process can go.
+    pub(crate) network: Option<Network<'a>>,
+}
+
+/// A network namespace.
 pub(crate) enum Network<'a> {
     /// By its file.
     Opened(PrivateFd),
@@ -20,20 +26,20 @@ pub(crate) enum Network<'a> {
 }
 
 impl Recipient<'_> {
-    /// Where its sockets may be, if it is somewhere else, and this process can go there.
-    pub(crate) fn other_network(&self) -> Result<Option<Network<'_>>> {
-        if !network::may_leave() {
-            return Ok(None);
-        }
-        if self.id() == 0 {
-            return Ok(self.pidfd().map(|_| Network::OfTask(self)));
-        }
-        let theirs = proc::network(self.id());
-        let other = theirs.and_then(|theirs| {
-            let ours = network::is_ours(theirs.as_fd())?;
-            Ok((!ours).then_some(Network::Opened(theirs)))
-        });
-        unless_short(other)
+    /// Where its sockets may be; `None`: here.
+    pub(crate) fn elsewhere(&self) -> Result<Option<Elsewhere<'_>>> {
+        let network = if self.id() == 0 {
+            self.pidfd().map(|_| Network::OfTask(self))
+        } else {
+            let theirs = proc::network(self.id());
+            let known = theirs.and_then(|file| Ok(Some((network::is_ours(file.as_fd())?, file))));
+            match unless_short(known)? {
+                Some((true, _)) => return Ok(None),
+                Some((false, file)) => Some(Network::Opened(file)),
+                None => None,
+            }
+        };
+        Ok(Some(Elsewhere { network: network.filter(|_| network::may_leave()) }))
     }
 }
 
@@ -49,6 +55,6 @@ impl Network<'_> {
 }
 
 /// What is refused is not there; what cannot be known for want of memory or descriptors is an error.
-fn unless_short<T>(found: Result<Option<T>>) -> Result<Option<T>> {
+pub(super) fn unless_short<T>(found: Result<Option<T>>) -> Result<Option<T>> {
     found.or_else(|errno: Errno| if errno.is_shortage() { Err(errno) } else { Ok(None) })
 }

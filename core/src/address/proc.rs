@@ -1,7 +1,7 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
 use crate::sys::fd::PrivateFd;
-use crate::sys::{Errno, Result, file, fork};
+use crate::sys::{Errno, Result, file, fork, path};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
 use std::os::fd::RawFd;
@@ -49,6 +49,20 @@ pub(crate) fn network(id: i32) -> Result<PrivateFd> {
     with_path(format_args!("/proc/{id}/ns/net"), file::open)
 }
 
+/// The root directory of a task. ENOENT: it has ended, though other threads of its process may live.
+pub(crate) fn root(id: i32) -> Result<PrivateFd> {
+    with_path(format_args!("/proc/{id}/root"), path::directory)
+}
+
+/// Calls `with` with the path under which this thread has a descriptor.
+pub(crate) fn with_descriptor<T>(
+    number: RawFd,
+    with: impl FnOnce(&CStr) -> Result<T>,
+) -> Result<T> {
+    // KERNEL: what stands under `self` is the first thread's, which may have ended.
+    with_path(format_args!("/proc/thread-self/fd/{number}"), with)
+}
+
 /// The threads of a process, as they are numbered here; none where it is not visible.
 pub(crate) fn threads(process: i32) -> Vec<i32> {
     let list = || std::fs::read_dir(format!("/proc/{process}/task")).map(Iterator::collect);
@@ -69,12 +83,15 @@ pub(crate) fn innermost_id(id: i32) -> Result<i32> {
 
 /// The task's real and saved uid, in our user namespace.
 pub(crate) fn real_and_saved_uid(id: i32) -> Result<[u32; 2]> {
+    uids(id).map(|[real, _, saved, _]| [real, saved])
+}
+
+/// The task's real, effective and saved uid and that of its files, in our user namespace.
+pub(crate) fn uids(id: i32) -> Result<[u32; 4]> {
     let status = read(format_args!("/proc/{id}/status"))?;
     let mut uids = status_line(&status, "Uid").ok_or(Errno(libc::EIO))?;
-    match (uids.next(), uids.nth(1)) {
-        (Some(real), Some(saved)) => Ok([real, saved]),
-        _ => Err(Errno(libc::EIO)),
-    }
+    let mut next = || uids.next().ok_or(Errno(libc::EIO));
+    Ok([next()?, next()?, next()?, next()?])
 }
 
 /// How the task's user namespace shows a uid of ours; `None` if it has no number there.

@@ -1,10 +1,6 @@
 //! A sender's connection to one inbox.
 
-use crate::address;
-use crate::address::Name;
-use crate::address::Network;
-use crate::address::Recipient;
-use crate::address::proc;
+use crate::address::{self, Elsewhere, Name, Network, Recipient, directory, proc};
 use crate::deadline::Deadline;
 use crate::outgoing::Message;
 use crate::signal::Signal;
@@ -12,7 +8,8 @@ use crate::sys::fd::{self, Awaited, PrivateFd, poll};
 use crate::sys::socket::{self, Blocking};
 use crate::sys::unread::Connection;
 use crate::sys::{Errno, Result, clock, pidfd};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -24,6 +21,9 @@ const TRUSTED_MS: u64 = 100;
 
 /// So long a sender waits for one of whose end it is not told, before it looks whether that still lives.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// KERNEL: nothing tells when a socket that gave EAGAIN to one that does not wait has room again.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A connected socket whose other end has been proven to be the inbox of the task that was meant.
 #[derive(Debug)]
@@ -41,6 +41,9 @@ pub(crate) struct Link {
 impl Link {
     /// Connects to the inbox of `to` for `signal`.
     ///
+    /// Where its abstract name says nothing, because it is in another network namespace: first over there, for
+    /// which nothing has to be set up, and which trusts nothing of what is there; then by its socket file.
+    ///
     /// ECONNREFUSED: it has none. ESRCH: it is gone. EPERM: it would not let us in. EAGAIN or
     /// ETIMEDOUT: too many others wait to be accepted.
     pub(crate) fn open(
@@ -52,9 +55,14 @@ impl Link {
         let refused = Errno(libc::ECONNREFUSED);
         let mut result = Link::open_in(None, to, signal, deadline, interruptible);
         if matches!(result, Err(errno) if errno == refused)
-            && let Some(network) = to.other_network()?
+            && let Some(Elsewhere { network }) = to.elsewhere()?
         {
-            result = Link::open_in(Some(&network), to, signal, deadline, interruptible);
+            if network.is_some() {
+                result = Link::open_in(network.as_ref(), to, signal, deadline, interruptible);
+            }
+            if matches!(result, Err(errno) if errno == refused) {
+                result = Link::open_by_file(to, signal, deadline, interruptible);
+            }
         }
         match result {
             Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
@@ -121,6 +129,56 @@ impl Link {
                 Err(errno) => return Err(errno),
             }
         }
+        Link::prove(to, socket)
+    }
+
+    /// Connects by a socket file, and waits at none that others may have made full as long as there is another.
+    fn open_by_file(
+        to: &Recipient<'_>,
+        signal: Signal,
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<Link> {
+        loop {
+            let mut is_full = false;
+            let found =
+                directory::search(to, signal, |file| match Link::connect_by_file(to, file) {
+                    Err(Errno(libc::ECONNREFUSED)) => Ok(None),
+                    Err(Errno(libc::EAGAIN)) => {
+                        is_full = true;
+                        Ok(None)
+                    }
+                    link => link.map(Some),
+                })?;
+            match found {
+                Some(link) => return Ok(link),
+                None if !is_full => return Err(Errno(libc::ECONNREFUSED)),
+                None if deadline.has_passed() => return Err(Errno(deadline.errno())),
+                None => {}
+            }
+            match to.wait_for_its_end(deadline.at_most(TRY_AGAIN).left_ms()) {
+                Err(Errno(libc::EINTR)) if !interruptible => {}
+                Ok(true) => return Err(Errno(libc::ESRCH)),
+                waited => drop(waited?),
+            }
+        }
+    }
+
+    /// EAGAIN: too many others wait there to be accepted.
+    fn connect_by_file(to: &Recipient<'_>, file: &PrivateFd) -> Result<Link> {
+        let socket =
+            Connection::new(PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?);
+        let connect = |path: &CStr| socket::connect_path(socket.as_fd(), path);
+        match proc::with_descriptor(file.as_raw_fd(), connect) {
+            Ok(()) => Link::prove(to, socket),
+            Err(errno) if errno.is_shortage() || errno == Errno(libc::EAGAIN) => Err(errno),
+            // Nobody listens there any more, or it does not let us in.
+            Err(_) => Err(Errno(libc::ECONNREFUSED)),
+        }
+    }
+
+    /// A link, if whoever is at the other end of `socket` is `to`, and lets us in.
+    fn prove(to: &Recipient<'_>, socket: Connection) -> Result<Link> {
         to.prove(socket.as_fd())?;
         to.will_admit_us(socket.as_fd())?;
         // The receiver sends nothing over a link. What it could send would wait here to be closed.

@@ -6,6 +6,7 @@
 
 pub(crate) mod cancel;
 pub(crate) mod clock;
+pub(crate) mod environment;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
 pub(crate) mod fd;
@@ -20,6 +21,7 @@ pub(crate) mod image;
 mod memory;
 pub(crate) mod message;
 pub(crate) mod network;
+pub(crate) mod path;
 pub(crate) mod pending;
 pub(crate) mod pidfd;
 pub(crate) mod release;

@@ -2,7 +2,7 @@
 
 use super::fd::PrivateFd;
 use super::{Errno, Result, check};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::mem::{MaybeUninit, offset_of};
 #[cfg(test)]
 use std::os::fd::AsFd;
@@ -34,15 +34,25 @@ pub(crate) fn create(blocking: Blocking) -> Result<OwnedFd> {
 
 /// The address of an abstract name, and its length.
 fn abstract_address(name: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
+    address(1, name)
+}
+
+/// The address of a path, and its length.
+fn path_address(path: &CStr) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
+    address(0, path.to_bytes_with_nul())
+}
+
+fn address(first: usize, text: &[u8]) -> Result<(libc::sockaddr_un, libc::socklen_t)> {
     let mut address = libc::sockaddr_un { sun_family: 0, sun_path: [0; 108] };
     #[allow(clippy::cast_possible_truncation, reason = "AF_UNIX is 1")]
     let family = libc::AF_UNIX as libc::sa_family_t;
     address.sun_family = family;
-    let room = address.sun_path.get_mut(1..=name.len()).ok_or(Errno(libc::ENAMETOOLONG))?;
-    for (place, byte) in room.iter_mut().zip(name) {
+    let end = first + text.len();
+    let room = address.sun_path.get_mut(first..end).ok_or(Errno(libc::ENAMETOOLONG))?;
+    for (place, byte) in room.iter_mut().zip(text) {
         *place = byte.cast_signed() as libc::c_char;
     }
-    let len = offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+    let len = offset_of!(libc::sockaddr_un, sun_path) + end;
     Ok((address, libc::socklen_t::try_from(len).map_err(|_| Errno(libc::ENAMETOOLONG))?))
 }
 
@@ -56,6 +66,13 @@ pub(crate) fn bind(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
 /// `connect` to an abstract name.
 pub(crate) fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     let (address, len) = abstract_address(name)?;
+    // SAFETY: a valid address of that length.
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
+}
+
+/// `connect` to a path.
+pub(crate) fn connect_path(socket: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let (address, len) = path_address(path)?;
     // SAFETY: a valid address of that length.
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
 }

@@ -1,0 +1,147 @@
+//! Socket files, by which a sender in another network namespace finds an inbox.
+//!
+//! The receiver's root is not ours: who rules there can plant what leads out of it or never answers. So it is
+//! looked at from a descriptor, and in memory alone. What is found proves nothing; who listens there is proven
+//! as ever.
+
+use super::name::{Identity, Name, name};
+use super::network::unless_short;
+use super::proc;
+use super::recipient::Recipient;
+use crate::signal::Signal;
+use crate::sys::fd::PrivateFd;
+use crate::sys::{Errno, Result, environment, path};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Where a sender looks whatever it is told, in this order. Receivers listen in the first one untold, too.
+pub(crate) const KNOWN: [&CStr; 2] = [c"/run/sendfd", c"/dev/shm"];
+
+/// What the environment names; an empty path stands for none. A relative one would be another one for each
+/// process, and is not taken.
+pub(crate) fn of_environment() -> Result<Option<CString>> {
+    let named = environment::variable(c"SENDFD_DIR")?;
+    Ok(named.filter(|path| path.is_empty() || path.to_bytes().starts_with(b"/")))
+}
+
+/// The name of a socket file: that of the inbox, in one level.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileName([u8; FileName::MOST]);
+
+impl FileName {
+    /// A name of the protocol and the zero byte at its end are shorter.
+    const MOST: usize = 72;
+
+    pub(crate) fn of(name: &Name) -> FileName {
+        let mut bytes = [0; FileName::MOST];
+        for (place, byte) in bytes.iter_mut().zip(name.as_bytes()) {
+            *place = if *byte == b'/' { b'.' } else { *byte };
+        }
+        FileName(bytes)
+    }
+
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or_default()
+    }
+}
+
+/// Hands `attempt` each socket file that can be the inbox of `to`, until one is the right one: in its own root,
+/// and then in ours.
+pub(crate) fn search<T>(
+    to: &Recipient<'_>,
+    signal: Signal,
+    mut attempt: impl FnMut(&PrivateFd) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let names = names(to, signal)?;
+    let owners = owners(to)?;
+    let mut look = |directory: &PrivateFd, open: Open| {
+        for name in names.iter().flatten() {
+            let found = unless_short(open(directory.as_fd(), name.as_c_str()).map(Some))?;
+            if let Some(file) = found
+                && can_be_theirs(&file, owners)?
+                && let Some(right) = attempt(&file)?
+            {
+                return Ok(Some(right));
+            }
+        }
+        Ok(None)
+    };
+    if let Some(root) = root(to)? {
+        for place in KNOWN {
+            let directory = path::directory_under(root.as_fd(), place);
+            if let Some(directory) = unless_short(directory.map(Some))?
+                && let Some(right) = look(&directory, path::entry_under)?
+            {
+                return Ok(Some(right));
+            }
+        }
+    }
+    let named = of_environment()?;
+    for place in named.as_deref().into_iter().filter(|path| !path.is_empty()).chain(KNOWN) {
+        if let Some(directory) = unless_short(path::directory(place).map(Some))?
+            && let Some(right) = look(&directory, path::entry)?
+        {
+            return Ok(Some(right));
+        }
+    }
+    Ok(None)
+}
+
+type Open = fn(BorrowedFd<'_>, &CStr) -> Result<PrivateFd>;
+
+/// With each of the identities under which it may listen.
+fn names(to: &Recipient<'_>, signal: Signal) -> Result<[Option<FileName>; 2]> {
+    let file_name = |identity: Identity| FileName::of(&name(identity, signal));
+    let newest = to.identity()?;
+    let oldest = unless_short(to.old_identity().map(Some))?.filter(|oldest| *oldest != newest);
+    Ok([Some(file_name(newest)), oldest.map(file_name)])
+}
+
+/// The root directory of the task, or that of another thread of its process if it is the first and has ended.
+fn root(to: &Recipient<'_>) -> Result<Option<PrivateFd>> {
+    const MOST_THREADS: usize = 16;
+    if to.id() <= 0 {
+        return Ok(None);
+    }
+    match proc::root(to.id()) {
+        Err(Errno(libc::ENOENT)) => {}
+        root => return unless_short(root.map(Some)),
+    }
+    for thread in proc::threads(to.id()).into_iter().take(MOST_THREADS) {
+        if let Some(root) = unless_short(proc::root(thread).map(Some))? {
+            return Ok(Some(root));
+        }
+    }
+    Ok(None)
+}
+
+/// The users of the task, where they are shown.
+fn owners(to: &Recipient<'_>) -> Result<Option<[u32; 4]>> {
+    if to.id() <= 0 { Ok(None) } else { unless_short(proc::uids(to.id()).map(Some)) }
+}
+
+/// Whether that is a socket that the task has made, or root for it. Somebody else's could only be in the way.
+///
+/// KERNEL: numbers are compared as our user namespace shows them. All users that have none in it are shown as
+/// the overflow uid, and pass for one another; the root of the receiver's user namespace is, for us, a user
+/// like others, unless it is ours as well.
+fn can_be_theirs(file: &PrivateFd, owners: Option<[u32; 4]>) -> Result<bool> {
+    let status = unless_short(path::status(file.as_fd()).map(Some))?;
+    Ok(status.is_some_and(|status| {
+        let owned = |owners: [u32; 4]| status.uid == 0 || owners.contains(&status.uid);
+        status.is_socket && owners.is_none_or(owned)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_is_the_address_in_one_level() {
+        let flat = |identity| FileName::of(&name(identity, Signal::DEFAULT));
+        assert_eq!(flat(Identity::Inode(74524)).as_c_str(), c"sendfd.1.74524.50");
+        let longest = flat(Identity::Started { id: i32::MIN, at: u64::MAX });
+        assert_eq!(longest.as_c_str(), c"sendfd.1.-2147483648.18446744073709551615.50");
+    }
+}

@@ -1,0 +1,106 @@
+//! Files by path, of which nothing is opened but the place (`O_PATH`).
+
+use super::fd::PrivateFd;
+use super::{Errno, Result, check};
+use std::ffi::{CStr, c_int, c_long};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// KERNEL: FUSE and network file systems answer by what they last knew, and nobody waits for them.
+const AT_STATX_DONT_SYNC: c_int = 0x4000;
+
+/// A directory.
+pub(crate) fn directory(path: &CStr) -> Result<PrivateFd> {
+    // SAFETY: a string that ends with a zero byte.
+    let open = || unsafe { libc::open(path.as_ptr(), PLACE | libc::O_DIRECTORY) };
+    PrivateFd::new(|| owned(open()))
+}
+
+/// What has this name in a directory; a symbolic link is not followed.
+pub(crate) fn entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<PrivateFd> {
+    let flags = PLACE | libc::O_NOFOLLOW;
+    // SAFETY: a string that ends with a zero byte.
+    let open = || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags) };
+    PrivateFd::new(|| owned(open()))
+}
+
+const PLACE: c_int = libc::O_PATH | libc::O_CLOEXEC;
+
+/// A directory that others rule, seen from their root, out of which no symbolic link leads.
+pub(crate) fn directory_under(root: BorrowedFd<'_>, path: &CStr) -> Result<PrivateFd> {
+    under(root, path, libc::O_DIRECTORY, libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS)
+}
+
+/// What has this name in such a directory, and is in the same file system.
+pub(crate) fn entry_under(directory: BorrowedFd<'_>, name: &CStr) -> Result<PrivateFd> {
+    let resolve = libc::RESOLVE_BENEATH
+        | libc::RESOLVE_NO_XDEV
+        | libc::RESOLVE_NO_SYMLINKS
+        | libc::RESOLVE_NO_MAGICLINKS;
+    under(directory, name, libc::O_NOFOLLOW, resolve)
+}
+
+/// How often a look is taken anew that something may have disturbed.
+const MOST_DISTURBED: u32 = 3;
+
+/// KERNEL(5.12): with `RESOLVE_CACHED` only what is in memory is looked at, and no file system asked, which
+/// may not answer. What is not there gives EAGAIN; so does what changes at that moment. A socket that somebody
+/// has bound is there, with all that leads to it.
+fn under(directory: BorrowedFd<'_>, path: &CStr, flags: c_int, resolve: u64) -> Result<PrivateFd> {
+    let how = How {
+        flags: u64::from((PLACE | flags).cast_unsigned()),
+        mode: 0,
+        resolve: resolve | libc::RESOLVE_CACHED,
+    };
+    let open = || {
+        let (at, how) = (directory.as_raw_fd(), &raw const how);
+        // SAFETY: a string that ends with a zero byte, and a struct of the layout and size that the call reads.
+        unsafe { libc::syscall(libc::SYS_openat2, at, path.as_ptr(), how, size_of::<How>()) }
+    };
+    PrivateFd::new(|| {
+        let mut opened = owned_by_number(open());
+        for _ in 0..MOST_DISTURBED {
+            if matches!(opened, Err(Errno(libc::EAGAIN))) {
+                opened = owned_by_number(open());
+            }
+        }
+        opened
+    })
+}
+
+/// `struct open_how`.
+#[repr(C)]
+struct How {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+fn owned_by_number(opened: c_long) -> Result<OwnedFd> {
+    owned(c_int::try_from(opened).map_err(|_| Errno(libc::EIO))?)
+}
+
+fn owned(opened: c_int) -> Result<OwnedFd> {
+    let fd = check(opened)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// What is known of a file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) is_socket: bool,
+    /// As the user namespace of the caller shows it.
+    pub(crate) uid: u32,
+}
+
+/// Of an open file.
+pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
+    let flags = libc::AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: a string that ends with a zero byte, and a pointer to a struct that the call fills.
+    check(unsafe { libc::fstatat64(file.as_raw_fd(), c"".as_ptr(), stat.as_mut_ptr(), flags) })?;
+    // SAFETY: filled by the successful call above.
+    let stat = unsafe { stat.assume_init() };
+    Ok(Status { is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK, uid: stat.st_uid })
+}

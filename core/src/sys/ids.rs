@@ -6,10 +6,11 @@ pub(crate) fn process() -> i32 {
     unsafe { libc::getpid() }
 }
 
-/// `gettid()`.
+/// `gettid()`, by its number: glibc has had a function for it only since 2.30.
 pub(crate) fn thread() -> i32 {
     // SAFETY: takes no arguments and cannot fail.
-    unsafe { libc::gettid() }
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    i32::try_from(id).expect("the kernel's thread ids are positive ints")
 }
 
 /// `geteuid()`.

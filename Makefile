@@ -2,15 +2,10 @@
 
 CARGO ?= cargo
 CC ?= cc
-INSTALL ?= install
 OBJCOPY ?= objcopy
-PREFIX ?= /usr/local
-BINDIR ?= $(PREFIX)/bin
-LIBDIR ?= $(PREFIX)/lib
-MANDIR ?= $(PREFIX)/share/man
+include packaging/target.mk
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-TARGET := $(or $(CARGO_TARGET_DIR),target)
 RUST_SOURCES := $(shell find core capi -name '*.rs' -o -name '*.toml') Cargo.toml Cargo.lock
 HAS_NEXTEST := $(shell $(CARGO) nextest --version 2>/dev/null)
 CARGO_TEST := $(CARGO) $(if $(HAS_NEXTEST),nextest run --no-fail-fast,test) --locked
@@ -21,8 +16,9 @@ FUNCTIONS := $(shell sed -n 's/^ *\(sendfd[a-z_0-9]*\);.*/\1/p' capi/libsendfd.m
 # names there have the compiler's version in them.
 INSTEAD := rust_begin_unwind:sendfd_panicked __rust_alloc_error_handler:sendfd_out_of_memory
 
+.DELETE_ON_ERROR:
 .PHONY: all
-all: build/libsendfd.so build/libsendfd.a include/sendfd.h  ## the library and its header
+all: $(BUILD)/libsendfd.so $(BUILD)/libsendfd.a include/sendfd.h  ## the library and its header; TARGET=aarch64-unknown-linux-gnu
 
 .PHONY: help
 help:  ## this list
@@ -30,73 +26,66 @@ help:  ## this list
 
 # One object whose only global names are our functions: what cargo makes also has those of Rust's own
 # library, and could be linked with no other library made in Rust.
-build/libsendfd.a: $(RUST_SOURCES) capi/libsendfd.map Makefile tools/redefine
-	$(CARGO) rustc --locked -p sendfd-capi --lib --profile capi --crate-type staticlib
-	@mkdir -p build
-	tools/redefine $(TARGET)/capi/libsendfd.a $(INSTEAD) > build/redefine
-	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) @build/redefine \
-	  --whole-archive $(TARGET)/capi/libsendfd.a -o build/libsendfd.o
-	$(OBJCOPY) --strip-debug --remove-section=.llvmbc --remove-section=.llvmcmd \
-	  $(addprefix --keep-global-symbol=,$(FUNCTIONS)) build/libsendfd.o
+$(BUILD)/libsendfd.o: $(RUST_SOURCES) capi/libsendfd.map Makefile packaging/target.mk tools/redefine
+	$(CARGO) rustc --locked -p sendfd-capi --lib --profile capi --crate-type staticlib $(CARGO_FOR) $(REMAP)
+	@mkdir -p $(BUILD)
+	tools/redefine $(CARGO_OUT)/$(TARGET)/capi/libsendfd.a $(INSTEAD) > $(BUILD)/redefine
+	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) @$(BUILD)/redefine \
+	  --whole-archive $(CARGO_OUT)/$(TARGET)/capi/libsendfd.a -o $@
+	$(OBJCOPY) --remove-section=.llvmbc --remove-section=.llvmcmd \
+	  $(addprefix --keep-global-symbol=,$(FUNCTIONS)) $@
+
+# ld -r leaves the names of what --gc-sections took away, as undefined ones; stripping ends that.
+$(BUILD)/libsendfd.a: $(BUILD)/libsendfd.o
+	$(OBJCOPY) --strip-unneeded $< $(BUILD)/stripped.o
 	rm -f $@
-	$(AR) rcs $@ build/libsendfd.o
-	rm build/libsendfd.o build/redefine
+	cd $(BUILD) && mv stripped.o sendfd.o && $(AR) rcsD libsendfd.a sendfd.o && rm sendfd.o
 
-# rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one.
-build/$(SONAME): build/libsendfd.a capi/libsendfd.map
+# rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one. What a
+# debugger wants to know is in a file beside it.
+$(BUILD)/$(SONAME): $(BUILD)/libsendfd.o capi/libsendfd.map
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=capi/libsendfd.map \
-	  -Wl,--gc-sections -Wl,-O1 -Wl,-S -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -Wl,--as-needed \
-	  -Wl,--whole-archive build/libsendfd.a -Wl,--no-whole-archive \
+	  -Wl,--gc-sections -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -Wl,--as-needed $< \
 	  -lgcc_eh -lutil -lrt -lpthread -lm -ldl -lc
+	$(OBJCOPY) --only-keep-debug $@ $@.debug
+	$(OBJCOPY) --strip-unneeded --add-gnu-debuglink=$@.debug $@
 
-build/libsendfd.so: build/$(SONAME)
+$(BUILD)/libsendfd.so: $(BUILD)/$(SONAME)
 	ln -sf $(SONAME) $@
 
-COMPLETIONS = bash-completion/completions zsh/site-functions fish/vendor_completions.d
 CLI_SOURCES = $(shell find cli core -name '*.rs' -o -name '*.toml') Cargo.toml Cargo.lock
 
 # The man page and the completions come from the definitions that the program parses by.
 build/cli/sendfd: $(CLI_SOURCES)
 	$(CARGO) build --locked --release -p sendfd-cli --bin sendfd --example pages
 	@mkdir -p build/cli
-	$(TARGET)/release/examples/pages build/cli
-	cp $(TARGET)/release/sendfd $@
+	$(CARGO_OUT)/release/examples/pages build/cli
+	cp $(CARGO_OUT)/release/sendfd $@
+
+ifdef TARGET
+$(BUILD)/cli/sendfd: build/cli/sendfd
+	packaging/cargo zigbuild --locked --release -p sendfd-cli --bin sendfd --target $(TARGET) $(REMAP)
+	@mkdir -p $(BUILD)/cli
+	cp $(CARGO_OUT)/$(TARGET)/release/sendfd build/cli/*sendfd.* build/cli/_sendfd $(BUILD)/cli
+endif
 
 .PHONY: cli static
-cli: build/cli/sendfd  ## the shell tool, its man page and completions, in build/cli
+cli: $(BUILD)/cli/sendfd  ## the shell tool, its man page and completions, in build/cli
 
 static:  ## the shell tool as one file that needs no libraries, to be copied into a container
 	rustup target add x86_64-unknown-linux-musl
 	$(CARGO) build --locked --release -p sendfd-cli --bin sendfd --target x86_64-unknown-linux-musl
 	@mkdir -p build/static
-	cp $(TARGET)/x86_64-unknown-linux-musl/release/sendfd build/static/sendfd
+	cp $(CARGO_OUT)/x86_64-unknown-linux-musl/release/sendfd build/static/sendfd
 
-.PHONY: install
-install: all cli  ## library, header, shell tool and man pages, under PREFIX (and DESTDIR)
-	$(INSTALL) -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include
-	$(INSTALL) -d $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
-	$(INSTALL) -m 755 build/$(SONAME) $(DESTDIR)$(LIBDIR)/libsendfd.so.$(VERSION)
-	ln -sf libsendfd.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libsendfd.so
-	$(INSTALL) -m 644 build/libsendfd.a $(DESTDIR)$(LIBDIR)
-	$(INSTALL) -m 644 include/sendfd.h $(DESTDIR)$(PREFIX)/include
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
-	  pkgconfig/sendfd.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/sendfd.pc
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(addprefix $(DESTDIR)$(PREFIX)/share/,$(COMPLETIONS))
-	$(INSTALL) -m 755 build/cli/sendfd $(DESTDIR)$(BINDIR)
-	$(INSTALL) -m 644 build/cli/sendfd.1 $(DESTDIR)$(MANDIR)/man1
-	$(INSTALL) -m 644 build/cli/sendfd.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sendfd
-	$(INSTALL) -m 644 build/cli/_sendfd $(DESTDIR)$(PREFIX)/share/zsh/site-functions
-	$(INSTALL) -m 644 build/cli/sendfd.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	$(INSTALL) -m 644 man/*.3 $(DESTDIR)$(MANDIR)/man3
-	$(INSTALL) -m 644 man/*.7 $(DESTDIR)$(MANDIR)/man7
+include packaging/install.mk
 
 .PHONY: header
 header:  ## make include/sendfd.h anew from capi/src
 	UPDATE_HEADER=1 $(CARGO) test --locked -q -p sendfd-capi --test header
 
-.PHONY: test test-rust test-c test-abi test-install test-examples test-refusal test-security
-test: setup test-rust test-c test-abi test-install test-examples test-refusal test-security  ## all tests
+.PHONY: test test-rust test-c test-abi test-install test-packages test-examples test-refusal test-security
+test: setup test-rust test-c test-abi test-install test-packages test-examples test-refusal test-security  ## all tests
 
 .PHONY: setup
 setup:
@@ -118,11 +107,15 @@ test-servers: cli  ## nginx, HAProxy, gunicorn, uvicorn, hypercorn and Node are 
 test-c: all  ## C programs against the library, also on what looks like an older kernel
 	$(CARGO_TEST) -p sendfd-tests
 
-test-abi: all  ## Rust declarations against the header
+test-abi: setup all  ## Rust declarations against the header, and that against the binary interface that is promised
 	$(CARGO_TEST) -p sendfd-abi-tests
+	tests/abi/diff
 
 test-install: all  ## a program built against the installed library
 	tests/install/run
+
+test-packages: all  ## what is built loads on the oldest C library that is promised
+	tests/packages/run
 
 test-examples: all  ## the examples in C against the installed library
 	tests/examples/run
@@ -199,9 +192,9 @@ check:  ## formatting, lints as errors, header current
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	for alone in fuzz tests/loom; do (cd $$alone && $(CARGO) fmt --check && \
-	  $(CARGO) clippy --locked --all-targets --target-dir $(abspath $(TARGET))/check -- -D warnings) || exit; done
+	  $(CARGO) clippy --locked --all-targets --target-dir $(abspath $(CARGO_OUT))/check -- -D warnings) || exit; done
 	$(CARGO) test --locked -q -p sendfd-capi --test header
 
 .PHONY: clean
 clean:  ## remove what was built
-	rm -rf build $(TARGET)
+	rm -rf build $(CARGO_OUT)

@@ -23,7 +23,7 @@ fuzz:  ## each fuzz target for FUZZ_SECONDS=60
 	fuzz/run $(FUZZ_SECONDS)
 
 test-fuzz:  ## the fuzzers' corpus once
-	cd fuzz && CARGO_TARGET_DIR=$(abspath $(TARGET))/fuzz $(CARGO) test --locked -q
+	cd fuzz && CARGO_TARGET_DIR=$(abspath $(CARGO_OUT))/fuzz $(CARGO) test --locked -q
 
 test-memcheck: setup include/sendfd.h  ## some of the C tests under valgrind
 	@if command -v valgrind >/dev/null; \

@@ -10,7 +10,7 @@ mod recipient;
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 use std::fs::File;
 use std::io::{Error, Result, Write};
 use std::path::Path;
@@ -56,10 +56,42 @@ fn page(out: &mut File, mut command: clap::Command) -> Result<()> {
             .collect();
         out.write_all(text.as_bytes())?;
     }
+    json(out)?;
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
     roff.text([roman(args::EXIT.trim_start_matches("Exit status: "))]);
     roff.control("SH", ["SEE ALSO"]);
     roff.text([roman("sendfd(3), sendfd(7)")]);
+    roff.to_writer(out)
+}
+
+/// What programs read, from the file that the tests compare with what is printed.
+fn json(out: &mut File) -> Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["JSON"]);
+    roff.text([roman(
+        "With --json, each result is one object, in a line of its own, on standard output; hold prints one for each \
+         event. Keys and their meanings stay in later releases; others may be added, and so may words for a kind.",
+    )]);
+    for group in include_str!("../json.txt").split("\n\n") {
+        let mut lines = group.lines();
+        let title = lines.next().unwrap_or_default();
+        roff.control(
+            "SS",
+            [match title {
+                "descriptor" => "Descriptors in what take and fetch print",
+                "error" => "Errors, on standard error",
+                command => command,
+            }],
+        );
+        for line in lines {
+            let mut words = line.splitn(3, ' ');
+            let mut word = || words.next().ok_or_else(|| Error::other(line));
+            let (key, sort, text) = (word()?, word()?, word()?);
+            roff.control("TP", []);
+            roff.text([bold(key), roman(format!(" ({})", sort.replace('|', " or ")))]);
+            roff.text([roman(text)]);
+        }
+    }
     roff.to_writer(out)
 }

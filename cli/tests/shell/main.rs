@@ -4,6 +4,7 @@
 mod exec;
 mod give_take;
 mod hold;
+mod json;
 mod ls;
 mod program;
 mod succession;

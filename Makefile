@@ -184,7 +184,7 @@ test: test-matrix test-readme
 test-matrix: all python-develop node  ## every language sends to every other one
 	tests/matrix/run
 
-test-readme: all python-develop node  ## the README's examples, every sender with every receiver
+test-readme: all cli python-develop node  ## the README's two terminals and examples, every sender with every receiver
 	tests/readme/run
 
 .PHONY: check

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 static pid_t target;
 
@@ -273,4 +274,62 @@ TEST(a_child_of_a_sender_that_waits)
 	child_join(&child);
 	thread_join(waiting);
 	sendfd_inbox_close(inbox);
+}
+
+/* --- the kernel copies the descriptors first and memory later ------------------------------------- */
+static pthread_barrier_t both_ready;
+
+static void *closes_it(void *arg)
+{
+	pthread_barrier_wait(&both_ready);
+	sendfd_inbox_close(arg);
+	return NULL;
+}
+
+static bool is_of_an_inbox(int fd)
+{
+	struct sockaddr_un name = {0};
+	socklen_t len = sizeof name;
+	return !getsockname(fd, (struct sockaddr *)&name, &len) && !memcmp(name.sun_path, "\0sendfd", 7);
+}
+
+static void forks_while_it_is_closed(sendfd_inbox *inbox)
+{
+	CHECK(!pthread_barrier_init(&both_ready, NULL, 2));
+	pthread_t thread = thread_start(closes_it, inbox);
+	pthread_barrier_wait(&both_ready);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		for (int fd = 0; fd < 4096; fd++)
+			CHECK(!is_of_an_inbox(fd), "%d", fd);
+		_exit(0);
+	}
+	CHECK(exited_well(pid));
+	thread_join(thread);
+	pthread_barrier_destroy(&both_ready);
+}
+
+/* Of what is closed in between, the child has the descriptor, and no memory. */
+TEST_LIMIT(a_child_of_a_process_that_closes_meanwhile, 60)
+{
+	enum { CONNECTIONS = 200 };
+	char name[SENDFD_ADDRESS_MAX];
+	int connections[CONNECTIONS];
+	size_t size = (size_t)128 << 20;
+	char *slow = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(slow != MAP_FAILED);
+	madvise(slow, size, MADV_NOHUGEPAGE);
+	memset(slow, 1, size);
+	for (int i = 0; i < 50; i++) {
+		sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+		inbox_name(getpid(), S, name, sizeof name);
+		for (int c = 0; c < CONNECTIONS; c++)
+			connections[c] = raw_connect(name);
+		expect_empty(inbox);
+		forks_while_it_is_closed(inbox);
+		for (int c = 0; c < CONNECTIONS; c++)
+			close(connections[c]);
+	}
+	munmap(slow, size);
 }

@@ -9,31 +9,38 @@ use std::sync::atomic::AtomicU32;
 /// How long to wait in all, however often the wait is cut short.
 const MOST_MS: u64 = 250;
 
+/// How long to sleep at once, and what a sleep counts at most: a process that was stopped meanwhile, or
+/// had no processor, has not waited.
+const STEP_MS: i32 = 10;
+const MOST_COUNTED_MS: u64 = 20;
+
 /// What is left of the time that a waiter has.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    until: Option<u64>,
+    left_ms: u64,
+    last: Option<u64>,
 }
 
 impl Patience {
     pub(crate) fn new() -> Patience {
-        Patience { until: None }
+        Patience { left_ms: MOST_MS, last: None }
     }
 
     /// Sleeps while `word` holds `value`, or less long. `false`: the time is up.
     pub(crate) fn wait(&mut self, word: &AtomicU32, value: u32) -> bool {
         let now = clock::coarse_ms();
-        let until = *self.until.get_or_insert(now + MOST_MS);
-        let Some(left) = until.checked_sub(now).filter(|left| *left > 0) else { return false };
-        wait(word, value, left);
-        true
+        let passed = now.saturating_sub(self.last.replace(now).unwrap_or(now));
+        self.left_ms = self.left_ms.saturating_sub(passed.min(MOST_COUNTED_MS));
+        if self.left_ms > 0 {
+            wait(word, value);
+        }
+        self.left_ms > 0
     }
 }
 
-fn wait(word: &AtomicU32, value: u32, ms: u64) {
+fn wait(word: &AtomicU32, value: u32) {
     let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    let ms = i32::try_from(ms.min(999)).unwrap_or(999);
-    let timeout = libc::timespec { tv_sec: 0, tv_nsec: (ms * 1_000_000).into() };
+    let timeout = libc::timespec { tv_sec: 0, tv_nsec: (STEP_MS * 1_000_000).into() };
     // SAFETY: a valid word and timeout. Whatever it answers, the caller looks at the word again.
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, &raw const timeout) };
 }

@@ -9,19 +9,18 @@
 
 use super::futex::{self, Patience};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-/// From the top: a bit while a thread forks, or wants to; the round; how many threads are inside.
+/// From the top: a bit while a thread forks, or wants to; a bit once somebody has waited for that fork as
+/// long as anybody does, for it may wait for us; the round; how many threads are inside.
 static WORD: AtomicU32 = AtomicU32::new(0);
 const FORKING: u32 = 1 << 31;
+const GIVEN_UP: u32 = 1 << 30;
 const INSIDE: u32 = (1 << 15) - 1;
-const ROUND: u32 = !(FORKING | INSIDE);
+const ROUND: u32 = !(FORKING | GIVEN_UP | INSIDE);
 
 /// The thread that forks, which may open descriptors itself in a handler: nobody else is told by it.
 static FORKER: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether somebody has waited for this fork as long as anybody does: it may wait for us.
-static GIVEN_UP: AtomicBool = AtomicBool::new(false);
 
 /// While it exists, a fork in another thread waits.
 #[derive(Debug)]
@@ -35,12 +34,10 @@ pub(super) fn pass() -> Pass {
     let mut patience = Patience::new();
     loop {
         let word = WORD.load(Ordering::Relaxed);
-        if word & FORKING != 0
-            && !GIVEN_UP.load(Ordering::Relaxed)
-            && FORKER.load(Ordering::Relaxed) != this_thread()
+        if word & (FORKING | GIVEN_UP) == FORKING && FORKER.load(Ordering::Relaxed) != this_thread()
         {
             if !patience.wait(&WORD, word) {
-                GIVEN_UP.store(true, Ordering::Relaxed);
+                exchange(word, word | GIVEN_UP);
             }
             continue;
         }
@@ -79,12 +76,11 @@ pub(super) fn shut() {
         let word = WORD.load(Ordering::Relaxed);
         if waits && word & FORKING != 0 {
             waits = patience.wait(&WORD, word);
-        } else if exchange(word, word | FORKING) {
+        } else if exchange(word, (word | FORKING) & !GIVEN_UP) {
             break;
         }
     }
     FORKER.store(this_thread(), Ordering::Relaxed);
-    GIVEN_UP.store(false, Ordering::Relaxed);
     let mut patience = Patience::new();
     loop {
         let word = WORD.load(Ordering::Acquire);
@@ -101,7 +97,7 @@ pub(super) fn shut() {
 /// Lets everybody in again.
 pub(super) fn open() {
     FORKER.store(0, Ordering::Relaxed);
-    WORD.fetch_and(!FORKING, Ordering::Release);
+    WORD.fetch_and(!(FORKING | GIVEN_UP), Ordering::Release);
     futex::wake_all(&WORD);
 }
 

@@ -213,13 +213,16 @@ pub(super) fn discharge(fd: OwnedFd, serial: u32, look: Look) {
     };
     match entry.mark() {
         // It may hold what others have queued, whose close can block: not behind the gate. A child that
-        // is forked meanwhile finds the number closed, or with another mark.
+        // is forked meanwhile finds the number open, closed, or with another mark.
         mark @ Mark::Inode(_) => {
             if look == Look::Done || mark.is_on(number) {
                 drop(fd);
             } else {
                 std::mem::forget(fd);
             }
+            // KERNEL: a fork copies the table of descriptors first and memory later. What is closed in
+            // between is open in the child, which knows of it only by this entry.
+            let _pass = gate::pass();
             entry.clear(serial);
         }
         // No close of these can block, and a child that is forked meanwhile could not tell the number from

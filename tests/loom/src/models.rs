@@ -47,7 +47,11 @@ fn a_fork_finds_the_table_exact() {
         });
         let [before, in_parent, _] = kernel::handlers();
         before();
-        nothing_is_lost();
+        // The kernel copies them in this order, and takes its time in between.
+        let copied = kernel::open_now();
+        thread::yield_now();
+        let known = table::known();
+        assert!(copied.iter().all(|fd| known.contains(fd)), "a child would keep one of {copied:?}");
         in_parent();
         changes.join().expect("a thread");
         nothing_is_lost();

@@ -187,6 +187,14 @@ test-matrix: all python-develop node  ## every language sends to every other one
 test-readme: all cli python-develop node  ## the README's two terminals and examples, every sender with every receiver
 	tests/readme/run
 
+.PHONY: picture test-picture
+picture:  ## draw docs/way.svg anew from docs/way.dot
+	dot -Tsvg docs/way.dot -o docs/way.svg
+
+test: test-picture
+test-picture:  ## docs/way.svg is drawn from docs/way.dot
+	tests/picture/run
+
 .PHONY: check
 check:  ## formatting, lints as errors, header current
 	$(CARGO) fmt --all --check

@@ -13,6 +13,7 @@ use crate::sys::fd::PrivateFd;
 use crate::sys::{Errno, Result, environment, path};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Where a sender looks whatever it is told, in this order. Receivers listen in the first one untold, too.
 pub(crate) const KNOWN: [&CStr; 2] = [c"/run/sendfd", c"/dev/shm"];
@@ -29,14 +30,30 @@ pub(crate) fn of_environment() -> Result<Option<CString>> {
 pub(crate) struct FileName([u8; FileName::MOST]);
 
 impl FileName {
-    /// A name of the protocol and the zero byte at its end are shorter.
-    const MOST: usize = 72;
+    /// A name of the protocol, what makes it a temporary one, and the zero byte at its end are shorter.
+    const MOST: usize = 80;
 
     pub(crate) fn of(name: &Name) -> FileName {
         let mut bytes = [0; FileName::MOST];
         for (place, byte) in bytes.iter_mut().zip(name.as_bytes()) {
             *place = if *byte == b'/' { b'.' } else { *byte };
         }
+        FileName(bytes)
+    }
+
+    /// Another name, hidden and hard to guess.
+    pub(crate) fn temporary(&self) -> FileName {
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut digits = [b'.'; 14];
+        let mut left = since.as_nanos();
+        for place in &mut digits[1..] {
+            *place = DIGITS[(left % 32) as usize];
+            left /= 32;
+        }
+        let mut bytes = [0; FileName::MOST];
+        let text = b".".iter().chain(self.as_c_str().to_bytes()).chain(&digits);
+        bytes.iter_mut().zip(text).for_each(|(place, byte)| *place = *byte);
         FileName(bytes)
     }
 

@@ -14,7 +14,7 @@ fn read(path: fmt::Arguments<'_>) -> Result<String> {
 
 fn with_path<T>(path: fmt::Arguments<'_>, open: impl FnOnce(&CStr) -> Result<T>) -> Result<T> {
     let mut name = String::new();
-    name.try_reserve(64).map_err(|_| Errno(libc::ENOMEM))?;
+    name.try_reserve(128).map_err(|_| Errno(libc::ENOMEM))?;
     write!(name, "{path}\0").map_err(|_| Errno(libc::EIO))?;
     let name = CStr::from_bytes_with_nul(name.as_bytes()).map_err(|_| Errno(libc::EINVAL))?;
     open(name)
@@ -61,6 +61,16 @@ pub(crate) fn with_descriptor<T>(
 ) -> Result<T> {
     // KERNEL: what stands under `self` is the first thread's, which may have ended.
     with_path(format_args!("/proc/thread-self/fd/{number}"), with)
+}
+
+/// Calls `with` with a short path of what has this name in a directory.
+pub(crate) fn with_entry<T>(
+    directory: RawFd,
+    name: &CStr,
+    with: impl FnOnce(&CStr) -> Result<T>,
+) -> Result<T> {
+    let name = name.to_str().map_err(|_| Errno(libc::EINVAL))?;
+    with_path(format_args!("/proc/thread-self/fd/{directory}/{name}"), with)
 }
 
 /// The threads of a process, as they are numbered here; none where it is not visible.

@@ -1,5 +1,6 @@
 //! Sockets bound to a name, and the names that this process holds.
 
+use super::directory::SocketFile;
 use crate::address::Name;
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
@@ -23,9 +24,11 @@ fn ours() -> Result<MutexGuard<'static, Vec<Name>>> {
 /// A socket that is bound to a name.
 #[derive(Debug)]
 pub(crate) struct Bound {
+    /// In front of the socket: the file cannot become another one while that is open.
+    file: Option<SocketFile>,
     pub(crate) socket: PrivateFd,
     /// Behind the socket: it is ours until that is closed.
-    _held: Held,
+    _held: Option<Held>,
 }
 
 /// A name in the list of those that this process holds.
@@ -52,11 +55,22 @@ impl Bound {
         let mut ours = ours()?;
         ours.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         ours.push(name);
-        Ok(Bound { socket, _held: Held(name) })
+        Ok(Bound { file: None, socket, _held: Some(Held(name)) })
+    }
+
+    /// One that is bound to a file.
+    pub(super) fn by_file(socket: PrivateFd, file: SocketFile) -> Bound {
+        Bound { file: Some(file), socket, _held: None }
+    }
+
+    /// Lets it be found, now that it listens; `false`: it cannot, and is to be closed.
+    pub(super) fn publish(&mut self) -> Result<bool> {
+        self.file.as_mut().map_or(Ok(true), SocketFile::publish)
     }
 
     /// Closes it with what waits in it, for which nobody waits.
     pub(crate) fn close_elsewhere(self) {
+        drop(self.file);
         close_elsewhere([self.socket]);
     }
 }

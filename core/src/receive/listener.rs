@@ -48,9 +48,14 @@ impl Listener {
         Ok(Listener { bound, backlog, ahead: 0, unidentified: None, former: us })
     }
 
-    /// From now on connections are possible.
-    pub(super) fn listen(&self) -> Result<()> {
-        self.socket().map_or(Ok(()), |listener| socket::listen(listener.as_fd(), self.backlog))
+    /// From now on connections are possible, unless it is one that the inbox can do without.
+    pub(super) fn listen(&mut self) -> Result<()> {
+        let Some(bound) = &mut self.bound else { return Ok(()) };
+        socket::listen(bound.socket.as_fd(), self.backlog)?;
+        if !bound.publish()? {
+            self.bound.take().into_iter().for_each(Bound::close_elsewhere);
+        }
+        Ok(())
     }
 
     pub(super) fn socket(&self) -> Option<&PrivateFd> {
@@ -88,10 +93,10 @@ impl Listener {
 
     /// `us` are our users now: `admit` admits those of this moment and of the last.
     pub(super) fn show(&self, us: Uids) {
-        if us != self.former {
+        if let Some(listener) = self.socket().filter(|_| us != self.former) {
             // KERNEL: a sender is shown the user who listened last. Where it fails, senders see the
             // former one.
-            let _ = self.listen();
+            let _ = socket::listen(listener.as_fd(), self.backlog);
         }
     }
 

@@ -53,7 +53,7 @@ impl Listeners {
             all.push(Listener::new(bound, epoll.as_fd(), notifier, backlog, us)?);
         }
         // Whoever finds one finds all.
-        all.iter().rev().try_for_each(Listener::listen)?;
+        all.iter_mut().rev().try_for_each(Listener::listen)?;
         if let Some(first) = all.first().and_then(Listener::socket) {
             epoll.is_set_of(first);
         }

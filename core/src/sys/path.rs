@@ -11,9 +11,17 @@ const AT_STATX_DONT_SYNC: c_int = 0x4000;
 
 /// A directory.
 pub(crate) fn directory(path: &CStr) -> Result<PrivateFd> {
+    PrivateFd::new(|| open_directory(path))
+}
+
+/// The same for longer than a call.
+pub(crate) fn directory_to_keep(path: &CStr) -> Result<PrivateFd> {
+    PrivateFd::new_directory(|| open_directory(path))
+}
+
+fn open_directory(path: &CStr) -> Result<OwnedFd> {
     // SAFETY: a string that ends with a zero byte.
-    let open = || unsafe { libc::open(path.as_ptr(), PLACE | libc::O_DIRECTORY) };
-    PrivateFd::new(|| owned(open()))
+    owned(unsafe { libc::open(path.as_ptr(), PLACE | libc::O_DIRECTORY) })
 }
 
 /// What has this name in a directory; a symbolic link is not followed.
@@ -89,18 +97,56 @@ fn owned(opened: c_int) -> Result<OwnedFd> {
 /// What is known of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
+    /// What no two files share that exist at the same time.
+    pub(crate) identity: (u64, u64),
     pub(crate) is_socket: bool,
+    pub(crate) permissions: u32,
     /// As the user namespace of the caller shows it.
     pub(crate) uid: u32,
+    pub(crate) names: u64,
 }
 
 /// Of an open file.
 pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
-    let flags = libc::AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+    status_with(file, c"", libc::AT_EMPTY_PATH | AT_STATX_DONT_SYNC)
+}
+
+/// Of what has this name in a directory.
+pub(crate) fn status_of_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Status> {
+    status_with(directory, name, libc::AT_SYMLINK_NOFOLLOW)
+}
+
+fn status_with(at: BorrowedFd<'_>, name: &CStr, flags: c_int) -> Result<Status> {
     let mut stat = MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: a string that ends with a zero byte, and a pointer to a struct that the call fills.
-    check(unsafe { libc::fstatat64(file.as_raw_fd(), c"".as_ptr(), stat.as_mut_ptr(), flags) })?;
+    check(unsafe { libc::fstatat64(at.as_raw_fd(), name.as_ptr(), stat.as_mut_ptr(), flags) })?;
     // SAFETY: filled by the successful call above.
     let stat = unsafe { stat.assume_init() };
-    Ok(Status { is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK, uid: stat.st_uid })
+    #[allow(clippy::unnecessary_cast, reason = "their widths differ between machines")]
+    Ok(Status {
+        identity: (stat.st_dev as u64, stat.st_ino as u64),
+        is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK,
+        permissions: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        names: stat.st_nlink as u64,
+    })
+}
+
+/// `chmod` of what a path leads to.
+pub(crate) fn set_permissions(path: &CStr, mode: libc::mode_t) -> Result<()> {
+    // SAFETY: a string that ends with a zero byte.
+    check(unsafe { libc::chmod(path.as_ptr(), mode) }).map(drop)
+}
+
+/// `renameat` within a directory. What had the new name before is gone.
+pub(crate) fn rename(directory: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Result<()> {
+    let at = directory.as_raw_fd();
+    // SAFETY: strings that end with a zero byte.
+    check(unsafe { libc::renameat(at, from.as_ptr(), at, to.as_ptr()) }).map(drop)
+}
+
+/// `unlinkat`; no directory.
+pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: a string that ends with a zero byte.
+    check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
 }

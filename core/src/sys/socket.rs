@@ -70,6 +70,13 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
 }
 
+/// `bind` to a path.
+pub(crate) fn bind_path(socket: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let (address, len) = path_address(path)?;
+    // SAFETY: a valid address of that length.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) }).map(drop)
+}
+
 /// `connect` to a path.
 pub(crate) fn connect_path(socket: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     let (address, len) = path_address(path)?;

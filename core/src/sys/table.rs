@@ -49,6 +49,8 @@ pub(super) enum Mark {
     SetOf(RawFd),
     /// By the epoll set that it is a member of.
     MemberOf(RawFd),
+    /// By a digest of what a directory is on, and where.
+    Directory(u32),
 }
 
 impl Mark {
@@ -58,6 +60,7 @@ impl Mark {
             Mark::Inode(inode) => 1 << 32 | u64::from(inode),
             Mark::SetOf(member) => 2 << 32 | u64::from(member.cast_unsigned()),
             Mark::MemberOf(set) => 3 << 32 | u64::from(set.cast_unsigned()),
+            Mark::Directory(digest) => 4 << 32 | u64::from(digest),
         }
     }
 
@@ -68,6 +71,7 @@ impl Mark {
             1 => Mark::Inode(low),
             2 => Mark::SetOf(low.cast_signed()),
             3 => Mark::MemberOf(low.cast_signed()),
+            4 => Mark::Directory(low),
             _ => Mark::None,
         }
     }
@@ -76,14 +80,19 @@ impl Mark {
     fn is_on(self, number: RawFd) -> bool {
         match self {
             Mark::None => true,
-            // A look that is refused shows nothing.
-            Mark::Inode(_) => match fd::mark(number) {
-                Ok(mark) => mark == self,
-                Err(errno) => errno != Errno(libc::EBADF),
-            },
+            Mark::Inode(_) => is_or_may_be(self, fd::mark(number)),
+            Mark::Directory(_) => is_or_may_be(self, fd::directory_mark(number)),
             Mark::SetOf(member) => epoll::has(number, member),
             Mark::MemberOf(set) => epoll::has(set, number),
         }
+    }
+}
+
+/// A look that is refused shows nothing.
+fn is_or_may_be(mark: Mark, found: Result<Mark>) -> bool {
+    match found {
+        Ok(found) => found == mark,
+        Err(errno) => errno != Errno(libc::EBADF),
     }
 }
 
@@ -214,7 +223,7 @@ pub(super) fn discharge(fd: OwnedFd, serial: u32, look: Look) {
     match entry.mark() {
         // It may hold what others have queued, whose close can block: not behind the gate. A child that
         // is forked meanwhile finds the number open, closed, or with another mark.
-        mark @ Mark::Inode(_) => {
+        mark @ (Mark::Inode(_) | Mark::Directory(_)) => {
             if look == Look::Done || mark.is_on(number) {
                 drop(fd);
             } else {
@@ -304,7 +313,13 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
-        for mark in [Mark::None, Mark::Inode(u32::MAX), Mark::SetOf(7), Mark::MemberOf(1 << 19)] {
+        for mark in [
+            Mark::None,
+            Mark::Inode(u32::MAX),
+            Mark::SetOf(7),
+            Mark::MemberOf(1 << 19),
+            Mark::Directory(u32::MAX),
+        ] {
             assert_eq!(Mark::decode(mark.encode()), mark);
         }
     }

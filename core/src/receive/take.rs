@@ -132,7 +132,7 @@ pub(crate) fn take(
         Some(Errno(libc::EMSGSIZE))
     } else if came < claimed {
         // KERNEL: it says that some could not be installed, and not why.
-        let refused = fd::table_has_room(link) && release::is_refused(link);
+        let refused = fd::table_has_room(link) && release::is_refused(link, claimed);
         Some(Errno(if refused { libc::EACCES } else { libc::EMFILE }))
     } else {
         once_more(|| message::discard(link)).err()

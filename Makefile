@@ -127,11 +127,14 @@ test-security:  ## SECURITY.md and docs/namespaces.md name a test for each state
 	tests/security/run
 
 MINUTES ?= 10
-.PHONY: soak soak-hold soak-account soak-refusal test-soak
-soak: soak-account soak-refusal soak-hold memcheck asan tsan loom miri fuzz  ## the long form of the tests of trust, MINUTES=10 of it the account
+.PHONY: soak soak-hold soak-account soak-outboxes soak-refusal test-soak
+soak: soak-account soak-outboxes soak-refusal soak-hold memcheck asan tsan loom miri fuzz  ## the long form of the tests of trust, MINUTES=10 of it the account
 
 soak-account: all  ## account of every descriptor under murder, MINUTES=10
 	tests/soak/run --minutes $(MINUTES)
+
+soak-outboxes: all  ## what outboxes are told of 1,000,000 parcels under murder
+	tests/soak/run --told 1000000
 
 soak-hold:  ## 100,000 stores and fetches of one holder
 	SENDFD_HOLD_ROUNDS=100000 $(CARGO) test --locked --release -p sendfd-cli --test shell it_does_not_grow

@@ -15,11 +15,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum kind { ONE_THREAD, FOUR_THREADS, SMALL_TABLE };
+enum kind { ONE_THREAD, FOUR_THREADS, SMALL_TABLE, OUTBOXES };
 
 static const struct {
 	uint32_t threads, table;
-} kinds[] = {{1, 4096}, {4, 4096}, {1, 48}};
+} kinds[] = {{1, 4096}, {4, 4096}, {1, 48}, {4, 4096}};
 
 struct target {
 	uint32_t inbox;
@@ -214,6 +214,7 @@ static void hold_a_session(void)
 	int r = sendfd_outbox_open(to.id, to.signo, some_patience(), &outbox);
 	if (r < 0) {
 		expect(-r, "opening an outbox");
+		sched_yield();
 		return;
 	}
 	for (uint32_t left = 1 + below(40); left > 0 && !ending(); left--) {
@@ -232,8 +233,10 @@ static void hold_a_session(void)
 	uint32_t told = r == 0 ? ALL_TAKEN : r == -ECONNRESET && all_answered ? SOME_LOST : NOTHING;
 	for (uint32_t i = 0; i < sent; i++)
 		atomic_store(&rows[i]->told, told);
-	if (told)
+	if (told) {
 		count(told == ALL_TAKEN ? N_TOLD_TAKEN : N_TOLD_LOST);
+		atomic_fetch_add(&board->told, sent);
+	}
 	sendfd_outbox_close(outbox);
 }
 
@@ -241,6 +244,8 @@ static void make_and_send(uint32_t thread)
 {
 	int fds[SENDFD_MAX_FDS];
 	struct target to;
+	if (kind == OUTBOXES)
+		return hold_a_session();
 	if (chance(10))
 		hold_a_session();
 	if (!pick(&to)) {

@@ -8,6 +8,7 @@
 #include <sendfd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SLOTS 7
@@ -34,7 +35,9 @@ struct board {
 	_Atomic uint32_t inboxes;
 	_Atomic uint64_t received;      /* descriptors */
 	_Atomic uint32_t slot[SLOTS];   /* index of an inbox_entry plus 1 */
-	char pad[PAGE - 16 - 4 * SLOTS];
+	uint32_t unused;
+	_Atomic uint64_t told;          /* parcels through outboxes that were told of them */
+	char pad[PAGE - 28 - 4 * SLOTS];
 	struct inbox_entry inbox[MAX_INBOXES];
 };
 
@@ -82,7 +85,7 @@ struct log {
 	};
 };
 
-_Static_assert(sizeof(struct inbox_entry) == 128, "layout.py");
+_Static_assert(offsetof(struct board, told) == 48 && sizeof(struct inbox_entry) == 128, "layout.py");
 _Static_assert(sizeof(struct row_sent) == 64 && sizeof(struct row_taken) == 64, "layout.py");
 
 extern struct board *board;

@@ -101,7 +101,7 @@ test-cli:  ## the shell tool
 	$(CARGO_TEST) -p sendfd-cli
 
 .PHONY: test-servers
-test-servers: cli  ## nginx, HAProxy, gunicorn, uvicorn, hypercorn and Node are replaced under load; sets itself up
+test-servers: cli  ## nginx, HAProxy, gunicorn, uvicorn, hypercorn, granian and Node are replaced under load; sets itself up
 	tests/servers/run
 
 test-c: all  ## C programs against the library, also on what looks like an older kernel

@@ -201,7 +201,7 @@ static void sends_from_a_pid_namespace(void *arg)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(20);
+		limit_time(20);
 		sends_by_address(&user);
 		_exit(0);
 	}

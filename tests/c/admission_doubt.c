@@ -133,7 +133,7 @@ static void inner_receiver(void *arg)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(20);
+		limit_time(20);
 		close(gate[1]);
 		CHECK(read(gate[0], &byte, 1) == 0); /* its pid is told first */
 		sendfd_inbox *inbox = open_inbox(S, *(unsigned *)arg);

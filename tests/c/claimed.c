@@ -124,7 +124,7 @@ static void claims_another_in_its_namespace(void *arg)
 	pid_t first = fork();
 	CHECK(first >= 0);
 	if (first == 0) {
-		alarm(20);
+		limit_time(20);
 		pid_t innocent = fork();
 		if (innocent == 0) {
 			close(up[1]);

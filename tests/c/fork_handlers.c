@@ -119,7 +119,7 @@ static void handlers_call_the_library(void)
 	CHECK(pid >= 0);
 	CHECK(now_ms() - start < 200, "%ld ms", now_ms() - start);
 	if (pid == 0) {
-		alarm(15);
+		limit_time(15);
 		finish(2);
 		CHECK_ERR(sendfd_recv(in_handler[0], NULL, &NOW), EPERM);
 		sendfd_inbox_close(in_handler[0]);
@@ -202,7 +202,7 @@ TEST(an_inbox_that_a_child_handler_opened_stays)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(15);
+		limit_time(15);
 		int fd = make_memfd(3);
 		struct timespec soon = in_ms(5000);
 		CHECK_OK(late_sendfd(getpid(), S + 3, fd));
@@ -247,7 +247,7 @@ static void forks_during_the_first_call(void *arg)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(5);
+		limit_time(5);
 		sendfd_inbox *inbox = open_inbox(S, 0);
 		int fd = make_memfd(4);
 		CHECK_OK(sendfd(getpid(), S, fd));

@@ -80,7 +80,7 @@ static void play(const struct side *side, void (*part)(void))
 	CHECK(pid >= 0);
 	if (pid == 0) {
 		char byte;
-		alarm(20);
+		limit_time(20);
 		close(gate[1]);
 		CHECK(read(gate[0], &byte, 1) == 0);
 		part();

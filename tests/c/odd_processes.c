@@ -52,7 +52,7 @@ TEST_NEEDS(a_sender_whose_first_thread_has_ended, PIDFD | ROOT)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(20);
+		limit_time(20);
 		thread_start(sends_by_pidfd, NULL);
 		pthread_exit(NULL);
 	}

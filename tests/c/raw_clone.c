@@ -15,7 +15,7 @@ static pid_t clone_that_stays(void)
 	CHECK(pid >= 0);
 	if (pid == 0) {
 		signal(SIGALRM, SIG_DFL);
-		alarm(60);
+		limit_time(60);
 		for (;;)
 			pause();
 	}

@@ -175,7 +175,7 @@ TEST(a_process_whose_first_thread_has_ended)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(20);
+		limit_time(20);
 		thread_start(goes_on, NULL);
 		pthread_exit(NULL);
 	}

@@ -31,7 +31,7 @@ static bool in_destructor;
 
 static void at_exit(void)
 {
-	alarm(10);
+	limit_time(10);
 	sendfd_inbox_close(works(0));
 	sendfd_inbox_close(kept);
 	works(SENDFD_INBOX_THREAD);
@@ -49,7 +49,7 @@ static void ends(bool by_destructor, bool stays_open)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		alarm(10);
+		limit_time(10);
 		an_earlier_one(stays_open);
 		in_destructor = by_destructor;
 		CHECK(by_destructor || atexit(at_exit) == 0);

@@ -11,6 +11,7 @@ static struct test {
 } tests[64];
 static size_t test_count;
 static const char *running = "?";
+static time_t over_at; /* by the clock that no namespace moves */
 static pid_t main_pid;
 
 static struct child children[256];
@@ -77,6 +78,14 @@ static void on_alarm(int sig)
 	_exit(99);
 }
 
+unsigned slower(void)
+{
+	const char *factor = getenv("SENDFD_TEST_SLOWER");
+	return factor && atoi(factor) > 1 ? (unsigned)atoi(factor) : 1;
+}
+
+void limit_time(unsigned seconds) { alarm(seconds * slower()); }
+
 /* --- children --------------------------------------------------------------------------------- */
 struct child fork_child(void (*run)(void *), void *arg)
 {
@@ -86,7 +95,6 @@ struct child fork_child(void (*run)(void *), void *arg)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		unsigned left = alarm(0);
 		for (size_t i = 0; i < child_count; i++) {
 			close(children[i].to);
 			close(children[i].from);
@@ -100,7 +108,8 @@ struct child fork_child(void (*run)(void *), void *arg)
 		close(up[0]);
 		from_parent = down[0];
 		to_parent = up[1];
-		alarm(left ? left : 20);
+		time_t now = time(NULL);
+		alarm(over_at > now ? (unsigned)(over_at - now) + 1 : 1);
 		run(arg);
 		fflush(NULL);
 		_exit(0);
@@ -234,15 +243,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s --list | NAME\n", argv[0]);
 		return 2;
 	}
-	const char *slower = getenv("SENDFD_TEST_SLOWER");
 	running = test->name;
 	main_pid = getpid();
 	signal(SIGALRM, on_alarm);
 	signal(SIGPIPE, SIG_DFL);
-	alarm(test->seconds * (slower ? (unsigned)atoi(slower) : 1));
+	over_at = time(NULL) + test->seconds * slower();
+	limit_time(test->seconds);
 	const char *missing = what_is_missing(test->needs);
 	if (missing)
 		SKIP("%s", missing);
+	raise_limits();
 	note_fds(fd_names, 4096);
 	test->run();
 	while (child_count)

@@ -18,7 +18,7 @@ sendfd_inbox *open_inbox(int sig, unsigned flags)
 
 int recv_soon(sendfd_inbox *inbox, sendfd_info *info)
 {
-	struct timespec limit = in_ms(10000);
+	struct timespec limit = in_ms(10000 * (long)slower());
 	return CHECK_OK(sendfd_recv(inbox, info, &limit));
 }
 

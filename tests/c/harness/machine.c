@@ -27,6 +27,23 @@ void set_limit(int resource, rlim_t limit)
 	CHECK(setrlimit(resource, &both) == 0);
 }
 
+void raise_limits(void)
+{
+	struct rlimit files;
+	CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+	if (files.rlim_cur < 20000)
+		set_limit(RLIMIT_NOFILE, files.rlim_max < 20000 ? files.rlim_max : 20000);
+}
+
+void need_limit(int resource, rlim_t least)
+{
+	struct rlimit both;
+	CHECK(getrlimit(resource, &both) == 0);
+	if (both.rlim_cur < least)
+		SKIP("needs %s of %lu, not %lu", resource == RLIMIT_NOFILE ? "RLIMIT_NOFILE" : "RLIMIT_SIGPENDING",
+		     (unsigned long)least, (unsigned long)both.rlim_cur);
+}
+
 void become(uid_t uid)
 {
 	CHECK(setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) == 0);

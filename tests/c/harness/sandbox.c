@@ -27,14 +27,11 @@ static const long ALLOWED[] = {
 #ifdef SYS_arch_prctl
 	SYS_arch_prctl,
 #endif
-#ifdef SYS_epoll_wait
-	SYS_epoll_wait,
-#endif
 #ifdef SYS_open
 	SYS_open, SYS_stat, SYS_lstat, SYS_poll, SYS_pipe, SYS_readlink, SYS_access, SYS_fork, SYS_vfork, SYS_alarm,
 #endif
 	SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_gettime, SYS_clock_nanosleep, SYS_close,
-	SYS_close_range, SYS_connect, SYS_dup, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait,
+	SYS_close_range, SYS_connect, SYS_dup, SYS_dup3, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_epoll_wait,
 	SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fcntl, SYS_fstat, SYS_fstatfs, SYS_ftruncate, SYS_futex,
 	SYS_getdents64, SYS_getegid, SYS_geteuid, SYS_getgid, SYS_getpid, SYS_getppid, SYS_getrandom,
 	SYS_getresgid, SYS_getresuid, SYS_getsockname, SYS_getsockopt, SYS_gettid, SYS_getuid, SYS_ioctl,

@@ -228,7 +228,8 @@ int sendfds(pid_t id,
  * @param fd     as for sendfd()
  * @return 0, or a negative errno
  *
- * As sendfd(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+ * As sendfd(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd; -EACCES this process
+ * is not dumpable, as after a change of user, and the kernel older than 5.14.
  */
 int sendfd_pidfd(int pidfd, int sig, int fd);
 
@@ -505,7 +506,8 @@ int sendfd_outbox_open(pid_t id,
  * @param ret_outbox  as for sendfd_outbox_open()
  * @return 0, or a negative errno
  *
- * As sendfd_outbox_open(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+ * As sendfd_outbox_open(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd; -EACCES this process
+ * is not dumpable, as after a change of user, and the kernel older than 5.14.
  */
 int sendfd_outbox_open_pidfd(int pidfd,
                              int sig,

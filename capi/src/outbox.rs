@@ -59,7 +59,8 @@ pub unsafe extern "C" fn sendfd_outbox_open(
 /// @param ret_outbox  as for sendfd_outbox_open()
 /// @return 0, or a negative errno
 ///
-/// As sendfd_outbox_open(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+/// As sendfd_outbox_open(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd; -EACCES this process
+/// is not dumpable, as after a change of user, and the kernel older than 5.14.
 ///
 /// # Safety
 /// The pointers are valid or NULL.

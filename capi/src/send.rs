@@ -97,7 +97,8 @@ pub unsafe extern "C" fn sendfds(
 /// @param fd     as for sendfd()
 /// @return 0, or a negative errno
 ///
-/// As sendfd(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd.
+/// As sendfd(), and: -EBADF pidfd is not open; -EINVAL it is no pidfd; -EACCES this process
+/// is not dumpable, as after a change of user, and the kernel older than 5.14.
 #[unsafe(no_mangle)]
 pub extern "C" fn sendfd_pidfd(pidfd: c_int, sig: c_int, fd: c_int) -> c_int {
     if pidfd < 0 {

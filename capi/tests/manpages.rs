@@ -48,7 +48,8 @@ const THROUGH_AN_OUTBOX: &[&str] = &[
 fn errors_of(function: &str) -> Vec<&'static str> {
     let of = |lists: &[&[&'static str]]| lists.concat();
     match function {
-        "sendfd" | "sendfd_pidfd" => of(&[SENDING]),
+        "sendfd" => of(&[SENDING]),
+        "sendfd_pidfd" => of(&[SENDING, &["EACCES"]]),
         "sendfds" => of(&[SENDING, &["EMSGSIZE", "ETIMEDOUT"]]),
         "sendfd_inbox_open" => {
             of(&[&["EINVAL", "EADDRINUSE", "EMFILE", "ENFILE", "ENOMEM", "EOPNOTSUPP"]])
@@ -78,7 +79,7 @@ fn errors_of(function: &str) -> Vec<&'static str> {
             .into_iter()
             .filter(|error| !["EBADF", "ETOOMANYREFS", "ESRCH"].contains(error))
             .collect(),
-        "sendfd_outbox_open_pidfd" => of(&[SENDING, &["ETIMEDOUT"]])
+        "sendfd_outbox_open_pidfd" => of(&[SENDING, &["ETIMEDOUT", "EACCES"]])
             .into_iter()
             .filter(|error| *error != "ETOOMANYREFS")
             .collect(),

@@ -1,12 +1,15 @@
 /* refuse CALL[/ARG]=ERRNO... -- PROGRAM [ARGUMENTS]
  *
- * Runs a program on a kernel that answers ERRNO to CALL (with ARG as its third argument, if given):
- * how an older kernel looks to it. refuse pidfd_open=ENOSYS getsockopt/77=ENOPROTOOPT -- prog */
+ * Runs a program on a kernel that answers ERRNO to CALL (with ARG as the argument that tells its kinds
+ * apart, if given): how an older kernel looks to it. With 0 for ERRNO the call does nothing and says that
+ * it did: to what fstatfs is to fill in, the kernel then tells of no file system.
+ * refuse pidfd_open=ENOSYS getsockopt/77=ENOPROTOOPT fstatfs=0 -- prog */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,25 +17,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const struct {
+static const struct call {
 	const char *name;
 	long number;
+	unsigned kind; /* the argument that tells its kinds apart, from 0 */
 } CALLS[] = {
-	{"pidfd_open", SYS_pidfd_open}, {"pidfd_send_signal", SYS_pidfd_send_signal}, {"getsockopt", SYS_getsockopt},
-	{"madvise", SYS_madvise},       {"kcmp", SYS_kcmp},
+	{"pidfd_open", SYS_pidfd_open, 1}, {"pidfd_send_signal", SYS_pidfd_send_signal, 1},
+	{"getsockopt", SYS_getsockopt, 2}, {"setsockopt", SYS_setsockopt, 2},
+	{"madvise", SYS_madvise, 2},       {"kcmp", SYS_kcmp, 2},
+	{"fstatfs", SYS_fstatfs, 0},
 };
 
-static long call_of(const char *name, size_t len)
+static const struct call *call_of(const char *name, size_t len)
 {
 	for (size_t i = 0; i < sizeof CALLS / sizeof *CALLS; i++)
 		if (strlen(CALLS[i].name) == len && strncmp(CALLS[i].name, name, len) == 0)
-			return CALLS[i].number;
+			return &CALLS[i];
 	fprintf(stderr, "refuse: %s: not a call that is known here\n", name);
 	exit(2);
 }
 
 static unsigned errno_of(const char *name)
 {
+	if (strcmp(name, "0") == 0)
+		return 0;
 	for (int error = 1; error < 200; error++) {
 		const char *known = strerrorname_np(error);
 		if (known && strcmp(known, name) == 0)
@@ -57,11 +65,12 @@ static void refuse(const char *rule)
 		fprintf(stderr, "refuse: %s: want CALL[/ARG]=ERRNO\n", rule);
 		exit(2);
 	}
+	const struct call *call = call_of(rule, (size_t)(end - rule));
 	emit(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-	emit(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call_of(rule, (size_t)(end - rule)), 0, *end == '/' ? 3 : 1);
+	emit(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)call->number, 0, *end == '/' ? 3 : 1);
 	if (*end == '/') {
 		/* the low half, on a little-endian machine */
-		emit(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]), 0, 0);
+		emit(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args) + call->kind * sizeof(uint64_t), 0, 0);
 		emit(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)atoi(end + 1), 0, 1);
 	}
 	emit(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | errno_of(error + 1), 0, 0);

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 
 static pid_t target;
 
@@ -116,4 +117,61 @@ TEST(an_inbox_that_may_open_nothing_keeps_deadlines)
 {
 	struct child child = fork_child(may_open_nothing, NULL);
 	child_join(&child);
+}
+
+/* --- a sender that nobody may look into, as after a change of its user -------------------------------- */
+static uid_t somebody;
+
+static void receives_both(void *arg)
+{
+	(void)arg;
+	become(somebody);
+	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0);
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	parent_tell(0);
+	if (parent_hear() == 0)
+		expect_number(inbox, 1);
+	expect_number(inbox, 2);
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+/* KERNEL(5.14): before, /proc/self/fdinfo is closed to such a process, and nothing else tells whose pidfd it is
+ * where that has no inode. */
+static bool may_read_about(int fd)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/thread-self/fdinfo/%d", fd);
+	int info = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(info >= 0 || errno == EACCES);
+	return info >= 0 && close(info) == 0;
+}
+
+static void sends_after_a_change_of_user(void *arg)
+{
+	(void)arg;
+	become(somebody);
+	CHECK(prctl(PR_GET_DUMPABLE) == 0);
+	int pidfd = my_pidfd_open(target), fd = make_memfd(1);
+	CHECK(pidfd >= 0);
+	int result = sendfd_pidfd(pidfd, S, fd);
+	CHECK(result == (may_read_about(pidfd) ? 0 : -EACCES), "%s", errno_name(-result));
+	parent_tell(result);
+	take_number(fd, 1);
+	fd = make_memfd(2);
+	CHECK_OK(sendfd(target, S, fd));
+	close(fd);
+	close(pidfd);
+}
+
+TEST_NEEDS(a_sender_by_pidfd_that_has_changed_its_user, PIDFD | ROOT)
+{
+	somebody = lonely_uid();
+	struct child receiver = fork_child(receives_both, NULL);
+	child_hear(&receiver);
+	target = receiver.pid;
+	struct child sender = fork_child(sends_after_a_change_of_user, NULL);
+	child_tell(&receiver, child_hear(&sender));
+	child_join(&sender);
+	child_join(&receiver);
 }

@@ -57,7 +57,9 @@ class Programs:
 
     def libraries(self, programs):
         """All shared ones that they need, with the loader, by their paths on the kernel's machine."""
-        found, to_look_at = {}, [*programs]
+        # What pthread_exit loads.
+        found = {"/lib/libgcc_s.so.1": self.file_of("libgcc_s.so.1")}
+        to_look_at = [*programs, *found.values()]
         while to_look_at:
             text = subprocess.run(["readelf", "-ld", to_look_at.pop()], check=True, capture_output=True,
                                   text=True).stdout

@@ -70,7 +70,9 @@ impl<'a> Recipient<'a> {
         };
         match pidfd::may_signal(pidfd) {
             // KERNEL: no signal can be addressed out of a pid namespace. The uids decide then.
-            Err(Errno(libc::EINVAL)) if inode.is_some() => {}
+            // Without an inode it has no name that is known here.
+            Err(Errno(libc::EINVAL)) if inode.is_none() => return Err(Errno(libc::ESRCH)),
+            Err(Errno(libc::EINVAL)) => {}
             Err(Errno(libc::ENOSYS)) if id > 0 => ids::may_signal(id)?,
             answer => answer?,
         }

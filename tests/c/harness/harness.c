@@ -177,21 +177,35 @@ static void tell(int fd, long value)
 	CHECK(n == sizeof value);
 }
 
-static long hear(int fd)
+static bool hear(int fd, long *ret_value)
 {
-	long value;
 	ssize_t n;
 	do
-		n = read(fd, &value, sizeof value);
+		n = read(fd, ret_value, sizeof *ret_value);
 	while (n < 0 && errno == EINTR);
-	CHECK(n == sizeof value, "the other side is gone");
-	return value;
+	return n == sizeof *ret_value;
 }
 
 void child_tell(struct child *child, long value) { tell(child->to, value); }
-long child_hear(struct child *child) { return hear(child->from); }
+
+long child_hear(struct child *child)
+{
+	long value;
+	if (!hear(child->from, &value)) {
+		child_join(child); /* which knows of children that cannot run here */
+		CHECK(false, "child %d ended well, but too early", (int)child->pid);
+	}
+	return value;
+}
+
 void parent_tell(long value) { tell(to_parent, value); }
-long parent_hear(void) { return hear(from_parent); }
+
+long parent_hear(void)
+{
+	long value;
+	CHECK(hear(from_parent, &value), "the parent is gone");
+	return value;
+}
 
 /* --- descriptors at the start and at the end -------------------------------------------------- */
 static char *fd_names[4096];
@@ -253,6 +267,7 @@ int main(int argc, char **argv)
 	if (missing)
 		SKIP("%s", missing);
 	raise_limits();
+	need_limit(RLIMIT_NOFILE, 1024);
 	note_fds(fd_names, 4096);
 	test->run();
 	while (child_count)

@@ -191,7 +191,7 @@ struct wire {
 
 /* --- the machine ------------------------------------------------------------------------------ */
 long now_ms(void);
-void set_limit(int resource, rlim_t limit); /* the soft one */
+void set_limit(int resource, rlim_t limit); /* the soft one; skips the test where the hard one is less */
 void raise_limits(void); /* the soft ones, as far as the hard ones let them be of use */
 void need_limit(int resource, rlim_t least); /* skips the test where it is less */
 void become(uid_t uid); /* for good, group and supplementary groups, too */

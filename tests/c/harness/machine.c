@@ -19,10 +19,19 @@ long now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static void lacks(int resource, rlim_t least, rlim_t now)
+{
+	const char *name = resource == RLIMIT_NOFILE ? "RLIMIT_NOFILE" :
+			   resource == RLIMIT_SIGPENDING ? "RLIMIT_SIGPENDING" : "a resource limit";
+	SKIP("needs %s of %lu, here it is %lu", name, (unsigned long)least, (unsigned long)now);
+}
+
 void set_limit(int resource, rlim_t limit)
 {
 	struct rlimit both;
 	CHECK(getrlimit(resource, &both) == 0);
+	if (both.rlim_max < limit)
+		lacks(resource, limit, both.rlim_max);
 	both.rlim_cur = limit;
 	CHECK(setrlimit(resource, &both) == 0);
 }
@@ -40,8 +49,7 @@ void need_limit(int resource, rlim_t least)
 	struct rlimit both;
 	CHECK(getrlimit(resource, &both) == 0);
 	if (both.rlim_cur < least)
-		SKIP("needs %s of %lu, not %lu", resource == RLIMIT_NOFILE ? "RLIMIT_NOFILE" : "RLIMIT_SIGPENDING",
-		     (unsigned long)least, (unsigned long)both.rlim_cur);
+		lacks(resource, least, both.rlim_cur);
 }
 
 void become(uid_t uid)

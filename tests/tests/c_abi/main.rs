@@ -1,6 +1,6 @@
 //! The C tests. Each `tests/c/*.c` is a program with several tests, and each test is run in a process
-//! of its own against the shared library; some against the static one, too; and all of them once more
-//! on what looks like an older kernel. And the header, compiled alone as C and as C++.
+//! of its own against the shared library; some against the static one, too; and once more on what looks
+//! like an older kernel. And the header, compiled alone as C and as C++.
 //!
 //! `make` has to have built the library.
 
@@ -13,9 +13,63 @@ use run::Command;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// What kernels before 5.3 (the first two) and 6.5 (`SO_PEERPIDFD`) answer.
-const OLD_KERNEL: [&str; 4] =
-    ["pidfd_open=ENOSYS", "pidfd_send_signal=ENOSYS", "getsockopt/77=ENOPROTOOPT", "--"];
+/// How older kernels look; see `tests/c-tools/refuse.c`.
+const OLDER: [Older; 2] = [
+    Older {
+        name: "old_kernel",
+        // Before 5.3 (the first two) and 6.5 (`SO_PEERPIDFD`).
+        answers: &[
+            "pidfd_open=ENOSYS",
+            "pidfd_send_signal=ENOSYS",
+            "getsockopt/77=ENOPROTOOPT",
+            "--",
+        ],
+        programs: None,
+    },
+    Older {
+        name: "no_inodes",
+        // From 5.3 to 6.4: pidfds without inodes, without those of threads, of peers and of senders.
+        answers: &[
+            "fstatfs=0",
+            "pidfd_open/128=EINVAL",
+            "getsockopt/77=ENOPROTOOPT",
+            "setsockopt/76=ENOPROTOOPT",
+            "--",
+        ],
+        programs: Some(&WHO_IS_WHO),
+    },
+];
+
+struct Older {
+    name: &'static str,
+    answers: &'static [&'static str],
+    /// All, unless given.
+    programs: Option<&'static [&'static str]>,
+}
+
+/// Programs about whom a parcel is for and whom it is from; the rest of the library asks for no pidfd.
+const WHO_IS_WHO: [&str; 20] = [
+    "address",
+    "admission",
+    "admission_doubt",
+    "claim",
+    "credentials",
+    "fork",
+    "hostile",
+    "identity",
+    "kept",
+    "links",
+    "namespaces",
+    "namespaces_changes",
+    "network",
+    "odd_processes",
+    "outbox",
+    "promises_address",
+    "promises_mailbox",
+    "requests",
+    "surroundings",
+    "threads",
+];
 
 /// Programs that are linked with the static library as well.
 const ALSO_STATIC: [&str; 3] = ["fork", "late_signals", "promises_mailbox"];
@@ -83,12 +137,18 @@ impl Suite {
         let refuse = compiler.refuse();
         for name in &names {
             let shared = compiler.program(name, Linked::Shared).map(Command::new);
-            let old = match (&refuse, &shared) {
-                (Ok(refuse), Ok(command)) => Ok(command.clone().on_top_of(refuse, &OLD_KERNEL)),
-                (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-            };
+            for older in &OLDER {
+                if older.programs.is_none_or(|programs| programs.contains(&name.as_str())) {
+                    let command = match (&refuse, &shared) {
+                        (Ok(refuse), Ok(command)) => {
+                            Ok(command.clone().on_top_of(refuse, older.answers))
+                        }
+                        (Err(error), _) | (_, Err(error)) => Err(error.clone()),
+                    };
+                    self.add(&format!("{}::{name}", older.name), command);
+                }
+            }
             self.add(name, shared);
-            self.add(&format!("old_kernel::{name}"), old);
             if ALSO_STATIC.contains(&name.as_str()) {
                 let program = compiler.program(name, Linked::Static).map(Command::new);
                 self.add(&format!("static::{name}"), program);

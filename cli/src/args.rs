@@ -45,7 +45,8 @@ pub enum Command {
     /// Show the inboxes of this machine that can be seen
     ///
     /// Those in this network namespace. The process of an inbox of another user is shown only to a user
-    /// who may see it.
+    /// who may see it. What waits to be taken is shown in bytes of memory, and from how many senders: the
+    /// kernel does not tell how many parcels it is.
     Ls(Ls),
 }
 

@@ -25,7 +25,7 @@ from conftest import (
     resident_pages,
     wait_until_asleep,
 )
-from sendfd.multiprocessing import recv_handle, send_handle
+from sendfd.multiprocessing import _arrivals, recv_handle, send_handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,6 +282,37 @@ def test_what_else_is_in_the_parcel_is_closed(
     assert content(recv_handle(there)) == b"wanted"
     assert os.read(reading, 1) == b""
     os.close(reading)
+
+
+def test_what_nobody_asks_for_is_not_gathered(
+    installed: None, pair: tuple[Connection, Connection]
+) -> None:
+    """What has no descriptor in it would take no room in the table, which limits the rest."""
+    here, there = pair
+    for _ in range(100):
+        sendfd.send(ME, data=os.urandom(16), signal=49)
+    fd = pipe_with(b"wanted")
+    send_handle(here, fd, ME)
+    os.close(fd)
+    assert content(recv_handle(there)) == b"wanted"
+    assert _arrivals.arrivals.get()._by_token == {}
+
+
+def test_all_that_the_table_holds_may_wait_for_others(installed: None) -> None:
+    """What is found on the way stays for whoever has its token; in any order, up to the limit."""
+    here, there = Pipe()
+    handles = []
+    for number in range(150):
+        fd = pipe_with(b"%d" % number)
+        send_handle(here, fd, ME)
+        os.close(fd)
+        handles.append(os.read(there.fileno(), 17))
+    for number in sorted(range(150), key=lambda number: number * 7 % 150):
+        os.write(here.fileno(), handles[number])
+        assert content(recv_handle(there)) == b"%d" % number
+    here.close()
+    there.close()
+    assert _arrivals.arrivals.get()._by_token == {}
 
 
 def test_a_full_table(installed: None, pair: tuple[Connection, Connection]) -> None:

@@ -71,7 +71,9 @@ class Arrivals:
                 parcel.close()
                 self.give_up(token)
                 self._given_up.discard(token)
-            elif more or len(token) != TOKEN or token in self._given_up:
+            elif more or len(token) != TOKEN or not parcel.fds or token in self._given_up:
+                # Without a descriptor it is none of send_handle(), and would take no room in the
+                # table. What is kept here does; where that is full, the rest stays in the queue.
                 parcel.close()
                 self._given_up.discard(token)
             else:

@@ -43,6 +43,7 @@ mod exec;
 pub use exec::{exec, release};
 
 mod deadline;
+mod map;
 mod wire;
 pub use wire::{MAX_DATA, MAX_FDS};
 

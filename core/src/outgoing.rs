@@ -101,14 +101,31 @@ impl<'a> Message<'a> {
 
     /// Queues it on a socket, without waiting; on nothing else, if the number has come to mean
     /// something else.
+    #[inline]
     pub(crate) fn put_on(&self, socket: BorrowedFd<'_>) -> sys::Result<()> {
+        let only = if NOT_TOLD.load(Ordering::Relaxed) { Only::Any } else { Only::SeqPacket };
+        match self.attempt(socket, only) {
+            Err(Errno(libc::EINTR | libc::EMSGSIZE | libc::EINVAL)) => {
+                self.put_on_with_care(socket, only)
+            }
+            sent => sent,
+        }
+    }
+
+    #[inline]
+    fn attempt(&self, socket: BorrowedFd<'_>, only: Only) -> sys::Result<()> {
         let header = self.header.encode();
         let mut parts = [IoSlice::new(&header), IoSlice::new(self.data)];
         let parts = if self.data.is_empty() { &mut parts[..1] } else { &mut parts[..] };
+        message::send(socket, parts, self.fds, only).map(drop)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_on_with_care(&self, socket: BorrowedFd<'_>, mut only: Only) -> sys::Result<()> {
         let mut grown = false;
-        let mut only = if NOT_TOLD.load(Ordering::Relaxed) { Only::Any } else { Only::SeqPacket };
         loop {
-            match message::send(socket, parts, self.fds, only) {
+            match self.attempt(socket, only) {
                 Err(Errno(libc::EINTR)) => {}
                 // It is within our limits, so it is the socket's that is too low: it was made with
                 // `net.core.wmem_default`.
@@ -125,7 +142,7 @@ impl<'a> Message<'a> {
                     if sent.is_ok() && only == Only::Any {
                         NOT_TOLD.store(true, Ordering::Relaxed);
                     }
-                    return sent.map(drop);
+                    return sent;
                 }
             }
         }

@@ -15,6 +15,7 @@ impl Signal {
     ///
     /// # Errors
     /// `EINVAL`: it is not a real-time signal.
+    #[inline]
     pub fn new(number: i32) -> Result<Signal> {
         if (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number) {
             Ok(Signal(number))

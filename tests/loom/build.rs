@@ -109,6 +109,10 @@ fn main() {
         exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
         exchange(text, "use std::sync::{", "use crate::sync::{");
     });
+    give("map.rs", "map.rs", |text| {
+        exchange(text, "//!", "//");
+        exchange(text, "use crate::sys::{Errno, Result};", "use crate::{Errno, Result};");
+    });
     give("send/cache.rs", "cache.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use crate::sys::fork::", "use crate::fork::");
@@ -118,8 +122,8 @@ fn main() {
         exchange(text, "use std::sync::{", "use crate::sync::{self, ");
         exchange(
             text,
-            "[const { Mutex::new(Set::with_hasher(Mixed(0))) }; SETS]",
-            "std::array::from_fn(|_| Mutex::new(Set::with_hasher(Mixed(0))))",
+            "[const { Mutex::new(Set::new()) }; SETS]",
+            "std::array::from_fn(|_| Mutex::new(Set::new()))",
         );
         // Few, so that the models' recipients meet.
         exchange(text, "const SETS: usize = 64;", "const SETS: usize = 1;");

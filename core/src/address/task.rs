@@ -16,6 +16,7 @@ impl Task {
     ///
     /// # Errors
     /// `EINVAL`: the id is 0 or negative.
+    #[inline]
     pub fn new(id: i32) -> Result<Task> {
         if id > 0 { Ok(Task(id)) } else { Err(Error::new(Call::Task { id }, libc::EINVAL)) }
     }

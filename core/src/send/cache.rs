@@ -9,11 +9,10 @@
 //! that are dead, a sender without a link looks at some: so many more that neither falls behind.
 
 use super::link::{self, Link};
+use crate::map::{Map, Place};
 use crate::sys::Result;
 use crate::sys::fork::PerProcess;
 use crate::sys::shared::Shared;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,11 +24,13 @@ const LOOKS: usize = 64;
 /// How many of those that were idle longest are found at once.
 const IDLE: usize = 32;
 
-/// Whom a link leads to.
+/// Whom a link leads to, as few integers that are quickly compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Key {
-    pub(crate) who: Who,
-    pub(crate) signo: i32,
+    /// The id, or the inode.
+    number: u64,
+    signo: i32,
+    is_inode: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct Cache {
     idle: Mutex<Vec<Idle>>,
 }
 
-type Set = HashMap<Key, Shared<Link>, Mixed>;
+type Set = Map<Key, Shared<Link>>;
 
 /// A link that has not been used since.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Cache {
 
     fn new() -> Cache {
         Cache {
-            sets: [const { Mutex::new(Set::with_hasher(Mixed(0))) }; SETS],
+            sets: [const { Mutex::new(Set::new()) }; SETS],
             count: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
@@ -82,18 +83,20 @@ impl Cache {
         lock(&self.sets[(key.mixed() >> 58) as usize])
     }
 
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every send goes through it, and it is short")]
     pub(crate) fn get(&self, key: Key) -> Option<Shared<Link>> {
-        self.set(key).get(&key).cloned()
+        self.set(key).get(key).cloned()
     }
 
     /// The link to the task of `key` under its other key: by its id instead of a pidfd, or the reverse.
     /// `id` is 0 where it is not known.
     pub(crate) fn find(&self, key: Key, id: i32, inode: Option<u64>) -> Option<Shared<Link>> {
-        let kept = match (key.who, inode) {
+        let kept = match (key.is_inode, inode) {
             (_, None) => None,
-            (Who::Id(_), Some(inode)) => self.get(Key { who: Who::Inode(inode), ..key }),
-            (Who::Inode(_), _) if id > 0 => self.get(Key { who: Who::Id(id), ..key }),
-            (Who::Inode(_), _) => self.sets.iter().find_map(|set| {
+            (false, Some(inode)) => self.get(Key::new(Who::Inode(inode), key.signo)),
+            (true, _) if id > 0 => self.get(Key::new(Who::Id(id), key.signo)),
+            (true, _) => self.sets.iter().find_map(|set| {
                 let set = lock(set);
                 let mut kept = set.iter().filter(|(kept, _)| kept.signo == key.signo);
                 kept.find(|(_, link)| link.leads_to(inode)).map(|(_, link)| link.clone())
@@ -106,11 +109,11 @@ impl Cache {
     /// more than `most`, those that were idle longest are given up.
     pub(crate) fn insert(&self, key: Key, link: Shared<Link>, most: usize) -> Shared<Link> {
         let mut set = self.set(key);
-        if let Some(first) = set.get(&key) {
+        if let Some(first) = set.get(key) {
             return first.clone();
         }
         // Without memory it is not kept.
-        if set.try_reserve(1).is_err() {
+        if set.reserve().is_err() {
             return link;
         }
         set.insert(key, link.clone());
@@ -135,7 +138,7 @@ impl Cache {
             if seen.try_reserve(set.len()).is_err() {
                 break;
             }
-            seen.extend(set.iter().map(|(key, link)| (*key, link.clone())));
+            seen.extend(set.iter().map(|(key, link)| (key, link.clone())));
             if seen.len() >= LOOKS {
                 break;
             }
@@ -167,7 +170,7 @@ impl Cache {
             return;
         }
         for set in &self.sets {
-            for (key, link) in lock(set).iter().filter(|(key, _)| **key != spared) {
+            for (key, link) in lock(set).iter().filter(|(key, _)| *key != spared) {
                 let since = link.last_use();
                 if idle.len() == IDLE {
                     if since >= idle[0].since {
@@ -176,14 +179,14 @@ impl Cache {
                     idle.remove(0);
                 }
                 let at = idle.partition_point(|other| other.since > since);
-                idle.insert(at, Idle { key: *key, since });
+                idle.insert(at, Idle { key, since });
             }
         }
     }
 
     fn take_if(&self, key: Key, wanted: impl FnOnce(&Shared<Link>) -> bool) -> bool {
         let mut set = self.set(key);
-        let taken = if set.get(&key).is_some_and(wanted) { set.remove(&key) } else { None };
+        let taken = if set.get(key).is_some_and(wanted) { set.remove(key) } else { None };
         if taken.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -199,46 +202,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Key {
-    /// Its upper bits choose the set, and the lower ones the place in it.
-    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
-    fn mixed(self) -> u64 {
-        let who = match self.who {
-            Who::Id(id) => id as u64,
-            Who::Inode(inode) => inode,
+    pub(crate) const fn new(who: Who, signo: i32) -> Key {
+        let (number, is_inode) = match who {
+            Who::Id(id) => (id.cast_unsigned() as u64, false),
+            Who::Inode(inode) => (inode, true),
         };
-        let mixed = (who << 6 | self.signo as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Key { number, signo, is_inode }
+    }
+
+    /// Its upper bits choose the set, and the lower ones the place in it.
+    fn mixed(self) -> u64 {
+        let mixed = (self.number << 6 | u64::from(self.signo.cast_unsigned()))
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
         mixed ^ mixed >> 32
     }
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(self.mixed());
-    }
-}
-
-/// A key that is mixed is its own hash.
-#[derive(Clone, Copy, Debug)]
-struct Mixed(u64);
-
-impl BuildHasher for Mixed {
-    type Hasher = Mixed;
-    fn build_hasher(&self) -> Mixed {
-        Mixed(0)
-    }
-}
-
-impl Hasher for Mixed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64((*byte).into());
-        }
-    }
-    fn write_u64(&mut self, mixed: u64) {
-        self.0 = self.0.rotate_left(8) ^ mixed;
+impl Place for Key {
+    #[allow(clippy::cast_possible_truncation, reason = "only the lower bits count")]
+    fn place(self) -> usize {
+        self.mixed() as usize
     }
 }
 
@@ -251,7 +234,7 @@ mod tests {
     }
 
     fn key(id: i32) -> Key {
-        Key { who: Who::Id(id), signo: 50 }
+        Key::new(Who::Id(id), 50)
     }
 
     fn kept(cache: &Cache, ids: impl Iterator<Item = i32>) -> Vec<i32> {
@@ -344,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_task_is_found_under_its_other_key() {
-        let by = |who| Key { who, signo: 50 };
+        let by = |who| Key::new(who, 50);
         let [id, inode] = [by(Who::Id(7)), by(Who::Inode(77))];
         for (kept, looked_for, known) in [(id, inode, 7), (inode, id, 7), (id, inode, 0)] {
             let cache = Cache::new();

@@ -195,6 +195,7 @@ impl Link {
     }
 
     /// Queues one parcel, without waiting.
+    #[inline]
     pub(crate) fn send(&self, message: &Message<'_>) -> Result<()> {
         message.put_on(self.socket.as_fd())
     }
@@ -208,8 +209,7 @@ impl Link {
     /// Whether there is no reason to doubt that the receiver lives.
     pub(crate) fn is_trusted(&self) -> bool {
         let now = clock::coarse_ms();
-        self.note_use(now);
-        if now.saturating_sub(self.last_look.load(Ordering::Relaxed)) <= TRUSTED_MS {
+        if self.is_trusted_at(now) {
             return true;
         }
         let alive = self.reaches_the_living();
@@ -217,6 +217,12 @@ impl Link {
             self.last_look.store(now, Ordering::Relaxed);
         }
         alive
+    }
+
+    /// The same without a look: whether the last one was not long ago.
+    pub(crate) fn is_trusted_at(&self, now: u64) -> bool {
+        self.note_use(now);
+        now.saturating_sub(self.last_look.load(Ordering::Relaxed)) <= TRUSTED_MS
     }
 
     /// Whether it is what it was, its other end open, and the process there alive.

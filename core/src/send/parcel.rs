@@ -5,11 +5,11 @@ use super::link::Link;
 use crate::address::{Identity, Recipient, Target, Task, visible};
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Result, To};
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Message, Outgoing};
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::shared::Shared;
-use crate::sys::{self, Errno, fd, pidfd, thread_table};
+use crate::sys::{self, Errno, clock, fd, pidfd, thread_table};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 /// Queues `fd` to `task`, which is told by `signal`. Never waits.
@@ -46,8 +46,9 @@ pub fn send_pidfd(pidfd: impl AsFd, signal: Signal, fd: impl AsFd) -> Result<()>
 }
 
 fn send_one(target: Target<'_>, signal: Signal, fd: RawFd) -> Result<()> {
-    let call = Call::Send { to: target.into(), signo: signal.number(), fd };
-    Outgoing::from_raw(&[fd]).dispatch(target, signal).map_err(error::of(call))
+    Outgoing::from_raw(&[fd]).dispatch(target, signal).map_err(|errno| {
+        error::of(Call::Send { to: target.into(), signo: signal.number(), fd })(errno)
+    })
 }
 
 impl Outgoing<'_> {
@@ -58,29 +59,49 @@ impl Outgoing<'_> {
     /// number that is not open; `ETIMEDOUT` no room in time; `EINTR` if that was asked for.
     pub fn send<'t>(self, target: impl Into<Target<'t>>, signal: Signal) -> Result<()> {
         let target = target.into();
-        let (nfds, len) = self.counts();
-        let call = Call::SendMany {
-            to: target.into(),
-            signo: signal.number(),
-            nfds,
-            len,
-            timeout: self.timeout,
-        };
-        self.dispatch(target, signal).map_err(error::of(call))
+        self.dispatch(target, signal).map_err(|errno| {
+            let ((nfds, len), timeout) = (self.counts(), self.timeout);
+            let (to, signo) = (target.into(), signal.number());
+            error::of(Call::SendMany { to, signo, nfds, len, timeout })(errno)
+        })
     }
 
     fn dispatch(&self, target: Target<'_>, signal: Signal) -> sys::Result<()> {
+        let message = self.message()?;
+        let now = clock::coarse_ms();
+        thread_table::check_at(now)?;
+        let cache = Cache::of_this_process()?;
+        if let Target::Task(task) = target {
+            let key = Key::new(Who::Id(task.id()), signal.number());
+            // Here a thread cannot be cancelled: no call of the C library is made at which it could.
+            if let Some(link) = cache.get(key)
+                && link.is_trusted_at(now)
+                && link.send(&message).is_ok()
+            {
+                return Ok(());
+            }
+        }
+        self.dispatch_with_care(&message, cache, target, signal)
+    }
+
+    /// Finds or makes the link, waits, and tells apart what can go wrong.
+    #[cold]
+    #[inline(never)]
+    fn dispatch_with_care(
+        &self,
+        message: &Message<'_>,
+        cache: &Cache,
+        target: Target<'_>,
+        signal: Signal,
+    ) -> sys::Result<()> {
         let signal = target.signal(signal);
         let _uncancelled = Uncancelled::begin();
-        let message = self.message()?;
         let deadline = Deadline::after(self.timeout);
-        thread_table::check()?;
-        let cache = Cache::of_this_process()?;
         let key = key_of(target, signal)?;
         let mut lost_one = false;
         loop {
             let link = self.link(cache, key, target, signal, deadline)?;
-            match link.send(&message) {
+            match link.send(message) {
                 Ok(()) => return Ok(()),
                 // Whatever it says, it is not the link that says it.
                 Err(_) if !link.is_intact() => cache.remove(key, &link),
@@ -180,7 +201,7 @@ fn key_of(target: Target<'_>, signal: Signal) -> sys::Result<Key> {
             Identity::Started { id, at } => Who::Id(visible(id, at)?),
         },
     };
-    Ok(Key { who, signo: signal.number() })
+    Ok(Key::new(who, signal.number()))
 }
 
 impl From<Target<'_>> for To {

@@ -63,6 +63,6 @@ fn check(returned: c_int) -> Result<c_int> {
 }
 
 /// Decodes a call that answers a byte count, or -1 on failure.
-fn check_size(returned: isize) -> Result<usize> {
-    usize::try_from(returned).map_err(|_| Errno::last())
+fn check_size(returned: impl TryInto<usize>) -> Result<usize> {
+    returned.try_into().map_err(|_| Errno::last())
 }

@@ -20,7 +20,11 @@ thread_local! { static ASKED_AT: Cell<Option<u64>> = const { Cell::new(None) } }
 
 /// EOPNOTSUPP: the calling thread has a table of its own.
 pub(crate) fn check() -> Result<()> {
-    let now = clock::coarse_ms();
+    check_at(clock::coarse_ms())
+}
+
+/// The same by a clock that has been read already.
+pub(crate) fn check_at(now: u64) -> Result<()> {
     let last = ASKED_AT.get();
     if last.is_some_and(|last| now.saturating_sub(last) <= BELIEVED_MS) {
         return Ok(());

@@ -3,6 +3,7 @@
 //! Guarantees: nobody here waits for what such a message holds, and it is closed unread: whoever sent it
 //! learns that it was lost.
 
+use super::cancel::Uncancelled;
 use super::fd::PrivateFd;
 use super::release::close_elsewhere;
 use super::{message, socket};
@@ -31,6 +32,8 @@ impl Drop for Connection {
     fn drop(&mut self) {
         // SAFETY: taken once, here; nothing uses the field afterwards.
         let socket = unsafe { ManuallyDrop::take(&mut self.0) };
+        // To close it is a call at which the thread could be cancelled.
+        let _uncancelled = Uncancelled::begin();
         if socket.is_intact() {
             socket::stop_reading(socket.as_fd());
             if message::is_waiting(socket.as_fd()) {

@@ -27,6 +27,9 @@ mod fork {
 mod gate {
     include!(concat!(env!("OUT_DIR"), "/gate.rs"));
 }
+mod map {
+    include!(concat!(env!("OUT_DIR"), "/map.rs"));
+}
 mod table {
     include!(concat!(env!("OUT_DIR"), "/table.rs"));
 }

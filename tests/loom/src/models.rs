@@ -10,7 +10,7 @@ use crate::{fork, kernel, table};
 /// Links that are kept.
 const MOST: usize = 2;
 
-const KEY: Key = Key { who: Who::Id(7), signo: 50 };
+const KEY: Key = Key::new(Who::Id(7), 50);
 
 fn of_this_process() -> &'static Cache {
     Cache::of_this_process().expect("memory")
@@ -195,7 +195,7 @@ fn a_dead_link_is_replaced_once() {
 #[test]
 fn a_full_cache_gives_up_the_idlest() {
     model(|| {
-        let key = |id| Key { who: Who::Id(id), signo: 50 };
+        let key = |id| Key::new(Who::Id(id), 50);
         let cache = of_this_process();
         drop(find(cache, key(1), 1));
         let sends = |id: i32, last_use| move || find(of_this_process(), key(id), last_use);

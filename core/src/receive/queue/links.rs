@@ -3,11 +3,12 @@
 //! A number is used again once its link is closed, while signals and notes about the former one may
 //! still be on their way. So what is remembered about a link names it by a key that no other has.
 
+use crate::map::Map;
 use crate::parcel::Info;
 use crate::receive::take::Room;
 use crate::sys::fd::PrivateFd;
-use crate::sys::{Errno, Result};
-use std::collections::{HashMap, VecDeque};
+use crate::sys::Result;
+use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
 
 /// Names one link for ever.
@@ -59,16 +60,20 @@ impl KeptParcel {
     }
 }
 
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Links {
-    by_number: HashMap<RawFd, Link, Direct>,
+    by_number: Map<RawFd, Link>,
     last_serial: u64,
 }
 
 impl Links {
+    pub(super) const fn new() -> Links {
+        Links { by_number: Map::new(), last_serial: 0 }
+    }
+
     /// Makes room for one more.
     pub(super) fn reserve(&mut self) -> Result<()> {
-        self.by_number.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
+        self.by_number.reserve()
     }
 
     /// There is room for it.
@@ -82,20 +87,20 @@ impl Links {
 
     /// The link that has this number at the moment.
     pub(super) fn key_of(&self, fd: RawFd) -> Option<Key> {
-        self.by_number.get(&fd).map(|link| Key { fd, serial: link.serial })
+        self.by_number.get(fd).map(|link| Key { fd, serial: link.serial })
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Link> {
-        self.by_number.get(&key.fd).filter(|link| link.serial == key.serial)
+        self.by_number.get(key.fd).filter(|link| link.serial == key.serial)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Link> {
-        self.by_number.get_mut(&key.fd).filter(|link| link.serial == key.serial)
+        self.by_number.get_mut(key.fd).filter(|link| link.serial == key.serial)
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<Link> {
         self.get(key)?;
-        self.by_number.remove(&key.fd)
+        self.by_number.remove(key.fd)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -103,36 +108,10 @@ impl Links {
     }
 
     pub(super) fn any_key(&self) -> Option<Key> {
-        self.by_number.iter().next().map(|(fd, link)| Key { fd: *fd, serial: link.serial })
+        self.by_number.iter().next().map(|(fd, link)| Key { fd, serial: link.serial })
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &PrivateFd> {
-        self.by_number.values().map(|link| &link.socket)
-    }
-}
-
-/// A descriptor number is its own hash.
-#[derive(Clone, Copy, Default, Debug)]
-struct Direct(u64);
-
-impl std::hash::BuildHasher for Direct {
-    type Hasher = Direct;
-    fn build_hasher(&self) -> Direct {
-        Direct(0)
-    }
-}
-
-impl std::hash::Hasher for Direct {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0 << 8 | u64::from(*byte);
-        }
-    }
-    #[allow(clippy::cast_sign_loss, reason = "only spread, never read back")]
-    fn write_i32(&mut self, number: i32) {
-        self.0 = (number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.by_number.iter().map(|(_, link)| &link.socket)
     }
 }

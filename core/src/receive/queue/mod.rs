@@ -80,7 +80,7 @@ impl Queue {
             signal,
             listeners: Listeners::open(bound, &epoll, notifier.as_ref())?,
             epoll,
-            links: Links::default(),
+            links: Links::new(),
             unwatched: VecDeque::new(),
             due: VecDeque::new(),
             kept: VecDeque::new(),

@@ -52,10 +52,11 @@ impl Outbox {
         let call = self.call_with(&parcel, true);
         let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
         let answer = self.ask_by(&parcel, deadline)?;
-        answer.receive(call, &room, deadline, parcel.interruptible, |mut unpacked, info| {
-            data[..info.len as usize].copy_from_slice(unpacked.data(&info));
+        answer.receive(call, &room, deadline, parcel.interruptible, |mut unpacked| {
+            let bytes = unpacked.data();
+            data[..bytes.len()].copy_from_slice(bytes);
             unpacked.rights.take_numbers(fds);
-            info
+            unpacked.info
         })
     }
 
@@ -115,11 +116,11 @@ impl Answer {
         room: &Room,
         deadline: Deadline,
         interruptible: bool,
-        unpack: impl FnOnce(Unpacked, Info) -> T,
+        unpack: impl FnOnce(Unpacked) -> T,
     ) -> Result<T> {
         let uncancelled = Uncancelled::begin();
         match self.take(room, deadline, interruptible, &uncancelled) {
-            Ok((unpacked, info)) => Ok(unpack(unpacked, info)),
+            Ok(unpacked) => Ok(unpack(unpacked)),
             Err(kept) => Err(Error::of_parcel(call, kept.errno.0, kept.info)),
         }
     }
@@ -130,7 +131,7 @@ impl Answer {
         deadline: Deadline,
         interruptible: bool,
         uncancelled: &Uncancelled,
-    ) -> std::result::Result<(Unpacked, Info), Kept> {
+    ) -> std::result::Result<Unpacked, Kept> {
         if self.generation != fork::generation() {
             return Err(Errno(libc::EPERM).into());
         }
@@ -152,7 +153,7 @@ impl Answer {
             large => socket::waiting_bytes(place)?.min(large),
         })?;
         match take::take((place, None), self.signal, room, &mut unpacked)? {
-            Taken::Parcel(info, _) if unpacked.reply.is_none() => Ok((unpacked, info)),
+            Taken::Parcel(_) if unpacked.reply.is_none() => Ok(unpacked),
             Taken::Parcel(..) | Taken::OtherVersion => Err(Errno(libc::EPROTO).into()),
             Taken::End | Taken::Nothing => Err(Errno(libc::ECONNRESET).into()),
         }
@@ -164,9 +165,9 @@ const SMALL: usize = 4096;
 
 const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
 
-fn unpack(mut unpacked: Unpacked, info: Info) -> Parcel {
+fn unpack(mut unpacked: Unpacked) -> Parcel {
     let fds = unpacked.rights.take();
-    Parcel { fds, data: unpacked.data(&info).to_vec(), info, reply: None }
+    Parcel { fds, data: unpacked.data().to_vec(), info: unpacked.info, reply: None }
 }
 
 impl AsFd for Answer {

@@ -3,7 +3,6 @@
 use super::announcement::Announcement;
 use super::mask::{self, Owner};
 use super::options::Options;
-use super::queue::Queue;
 use super::take::{Room, Unpacked};
 use super::wait::Inner;
 use crate::address::Address;
@@ -79,10 +78,11 @@ impl Mailbox {
         timeout: Option<Duration>,
     ) -> Result<(Info, Option<Reply>)> {
         let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
-        self.receive(&room, timeout, |queue, info| {
-            data[..info.len as usize].copy_from_slice(queue.unpacked.data(&info));
-            queue.unpacked.rights.take_numbers(fds);
-            (info, queue.unpacked.reply.take())
+        self.receive(&room, timeout, |unpacked| {
+            let bytes = unpacked.data();
+            data[..bytes.len()].copy_from_slice(bytes);
+            unpacked.rights.take_numbers(fds);
+            (unpacked.info, unpacked.reply.take())
         })
     }
 
@@ -164,7 +164,7 @@ impl Mailbox {
         &self,
         room: &Room,
         timeout: Option<Duration>,
-        unpack: impl FnOnce(&mut Queue, Info) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> T,
     ) -> Result<T> {
         self.inner()
             .receive(room, Deadline::after(timeout), unpack)
@@ -175,7 +175,7 @@ impl Mailbox {
         &self,
         room: &Room,
         announcement: Announcement,
-        unpack: impl FnOnce(&mut Queue, Info) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> T,
     ) -> Result<T> {
         self.inner()
             .claim(room, announcement, unpack)
@@ -226,12 +226,11 @@ impl Drop for Mailbox {
 const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
 const ONE: Room = Room { fds: 1..=1, bytes: None };
 
-fn unpack(queue: &mut Queue, info: Info) -> Parcel {
-    let Unpacked { rights, reply, .. } = &mut queue.unpacked;
-    let (fds, reply) = (rights.take(), reply.take());
-    Parcel { fds, data: queue.unpacked.data(&info).to_vec(), info, reply }
+fn unpack(unpacked: &mut Unpacked) -> Parcel {
+    let (fds, reply) = (unpacked.rights.take(), unpacked.reply.take());
+    Parcel { fds, data: unpacked.data().to_vec(), info: unpacked.info, reply }
 }
 
-fn unpack_one(queue: &mut Queue, info: Info) -> (Option<OwnedFd>, Info, Option<Reply>) {
-    (queue.unpacked.rights.take_first(), info, queue.unpacked.reply.take())
+fn unpack_one(unpacked: &mut Unpacked) -> (Option<OwnedFd>, Info, Option<Reply>) {
+    (unpacked.rights.take_first(), unpacked.info, unpacked.reply.take())
 }

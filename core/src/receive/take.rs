@@ -32,7 +32,9 @@ pub(crate) struct Unpacked {
     header: [u8; HEADER],
     data: Vec<u8>,
     pub(crate) rights: Rights,
-    /// Where an answer to the parcel that was taken last is awaited.
+    /// What is known of the parcel that was taken last.
+    pub(crate) info: Info,
+    /// Where an answer to it is awaited.
     pub(crate) reply: Option<Reply>,
 }
 
@@ -43,20 +45,29 @@ impl Unpacked {
         let mut data = Vec::new();
         data.try_reserve_exact(bytes).map_err(|_| Errno(libc::ENOMEM))?;
         data.resize(bytes, 0);
-        Ok(Unpacked { header: [0; HEADER], data, rights: Rights::new(), reply: None })
+        Ok(Unpacked {
+            header: [0; HEADER],
+            data,
+            rights: Rights::new(),
+            info: NOTHING,
+            reply: None,
+        })
     }
 
     /// The bytes of the parcel that was taken last.
-    pub(crate) fn data(&self, info: &Info) -> &[u8] {
-        &self.data[..info.len as usize]
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data[..self.info.len as usize]
     }
 }
+
+/// Before anything was taken.
+const NOTHING: Info = Info { signo: 0, pid: 0, uid: 0, gid: 0, nfds: 0, len: 0, id: 0 };
 
 /// What became of the attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Taken {
     /// A parcel of so many bytes on the wire has been consumed; its content is unpacked.
-    Parcel(Info, usize),
+    Parcel(usize),
     /// There is none at the moment.
     Nothing,
     /// The link has come to its end, or what came is no parcel. It must be closed.
@@ -127,7 +138,7 @@ pub(crate) fn take(
         unpacked.rights.close();
         return Ok(Taken::End);
     }
-    let parcel = describe(signal, header, look.credentials);
+    unpacked.info = describe(signal, header, look.credentials);
     let errno = if !room.holds(header.nfds, header.len) {
         Some(Errno(libc::EMSGSIZE))
     } else if came < claimed {
@@ -141,11 +152,11 @@ pub(crate) fn take(
         None => {
             let reply = if header.reply { unpacked.rights.take_last() } else { None };
             unpacked.reply = reply.map(Reply::at);
-            Ok(Taken::Parcel(parcel, look.len))
+            Ok(Taken::Parcel(look.len))
         }
         Some(errno) => {
             unpacked.rights.close();
-            Err(Kept { errno, info: Some(parcel) })
+            Err(Kept { errno, info: Some(unpacked.info) })
         }
     }
 }

@@ -7,10 +7,9 @@ use super::notify::Notifier;
 use super::options::Options;
 use super::places;
 use super::queue::Queue;
-use super::take::{Kept, Room};
+use super::take::{Kept, Room, Unpacked};
 use crate::address::{Address, Identity};
 use crate::deadline::{Deadline, Overtime};
-use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::epoll::{self, Ready};
@@ -124,14 +123,14 @@ impl Inner {
         &self,
         room: &Room,
         deadline: Deadline,
-        unpack: impl FnOnce(&mut Queue, Info) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> T,
     ) -> std::result::Result<T, Kept> {
         let uncancelled = Uncancelled::begin();
         self.check()?;
         let mut overflow = false;
-        let received = self.wait_and_take(room, deadline, &uncancelled, &mut overflow, unpack);
+        let (mut queue, received) =
+            self.wait_and_take(room, deadline, &uncancelled, &mut overflow, unpack);
         // Whatever came of it: who waits for signals from here on must not sleep on mail.
-        let mut queue = self.queue();
         queue.notify_if_mail_is_left();
         queue.close_unread();
         drop(queue);
@@ -147,46 +146,65 @@ impl Inner {
         deadline: Deadline,
         uncancelled: &Uncancelled,
         overflow: &mut bool,
-        unpack: impl FnOnce(&mut Queue, Info) -> T,
-    ) -> std::result::Result<T, Kept> {
-        let mut ready = Ready::new();
+        unpack: impl FnOnce(&mut Unpacked) -> T,
+    ) -> (MutexGuard<'_, Queue>, std::result::Result<T, Kept>) {
         let (mut overtime, mut attempts) = (Overtime::of(deadline), 0_u32);
         let mut queue = self.queue();
+        if !queue.has_due() && !queue.has_something_odd() {
+            // There is nothing to take without it.
+            self.note_next_signal(&mut queue, overflow);
+        }
         loop {
             if let Some(taken) = queue.take(room) {
-                return taken.map(|info| unpack(&mut queue, info));
+                let taken = taken.map(|()| unpack(&mut queue.unpacked));
+                return (queue, taken);
             }
             attempts = attempts.wrapping_add(1);
             if attempts % ATTEMPTS == 0 && overtime.is_over() {
                 queue.look_again = true;
-                return Err(Errno(deadline.errno()).into());
+                return (queue, Err(Errno(deadline.errno()).into()));
             }
             if queue.has_due() || self.note_next_signal(&mut queue, overflow) {
                 continue;
             }
             if let Some(taken) = queue.take_kept(room) {
-                return taken.map(|info| unpack(&mut queue, info));
+                let taken = taken.map(|()| unpack(&mut queue.unpacked));
+                return (queue, taken);
             }
             if queue.has_due() {
                 continue;
             }
             queue.close_unread();
-            queue.rearm_after_change_of_uid()?;
-            drop(queue);
-            let left = deadline.left_ms();
-            let mut wait = || epoll::wait(self.epoll.as_fd(), &mut ready, left);
-            if left == 0 { wait() } else { uncancelled.except_in(wait) }
-                .map_err(|errno| self.unless_closed_by_the_program(errno))?;
-            self.check()?;
-            if ready.is_empty() && deadline.has_passed() {
-                return Err(Errno(deadline.errno()).into());
+            if let Err(errno) = queue.rearm_after_change_of_uid() {
+                return (queue, Err(errno.into()));
             }
+            drop(queue);
+            let waited = self.wait(deadline, uncancelled);
             queue = self.queue();
-            // What signals tell of comes first, for they keep the order of arrival.
-            if !self.note_next_signal(&mut queue, overflow) {
-                queue.note_readable(&ready);
+            match waited {
+                // What signals tell of comes first, for they keep the order of arrival.
+                Ok(ready) => {
+                    if !self.note_next_signal(&mut queue, overflow) {
+                        queue.note_readable(&ready);
+                    }
+                }
+                Err(errno) => return (queue, Err(errno.into())),
             }
         }
+    }
+
+    /// Until something can be read, or the deadline. EAGAIN, ETIMEDOUT: nothing can.
+    fn wait(&self, deadline: Deadline, uncancelled: &Uncancelled) -> sys::Result<Ready> {
+        let mut ready = Ready::new();
+        let left = deadline.left_ms();
+        let mut wait = || epoll::wait(self.epoll.as_fd(), &mut ready, left);
+        if left == 0 { wait() } else { uncancelled.except_in(wait) }
+            .map_err(|errno| self.unless_closed_by_the_program(errno))?;
+        self.check()?;
+        if ready.is_empty() && deadline.has_passed() {
+            return Err(Errno(deadline.errno()));
+        }
+        Ok(ready)
     }
 
     /// A number that has come to mean something else gives whatever that gives.
@@ -214,7 +232,7 @@ impl Inner {
         &self,
         room: &Room,
         Announcement(info): Announcement,
-        unpack: impl FnOnce(&mut Queue, Info) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> T,
     ) -> std::result::Result<T, Kept> {
         let _uncancelled = Uncancelled::begin();
         self.check()?;
@@ -229,7 +247,7 @@ impl Inner {
             let unspecific = overflow || info.code <= 0;
             unspecific.then(|| queue.take_kept(room)).flatten()
         });
-        let taken = taken.map(|taken| taken.map(|info| unpack(&mut queue, info)));
+        let taken = taken.map(|taken| taken.map(|()| unpack(&mut queue.unpacked)));
         queue.notify_if_mail_is_left();
         queue.close_unread();
         drop(queue);

@@ -103,7 +103,8 @@ pub(crate) fn send(
     }
     // Past the C library, where a thread could be cancelled in it.
     // SAFETY: a header whose pointers are all valid for the call.
-    let sent = unsafe { libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const header, flags) };
+    let sent =
+        unsafe { libc::syscall(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const header, flags) };
     check_size(sent)
 }
 
@@ -133,8 +134,11 @@ impl Rights {
 
     /// Hands out the first descriptor; the others are closed, which nobody waits for.
     pub(crate) fn take_first(&mut self) -> Option<OwnedFd> {
+        if self.len <= 1 {
+            return self.take_last();
+        }
         let (mut first, mut others) = (None, Vec::new());
-        if self.len > 1 && others.try_reserve_exact(self.len - 1).is_err() {
+        if others.try_reserve_exact(self.len - 1).is_err() {
             self.fds[1..self.len].iter().for_each(|fd| super::fd::close(*fd));
             self.len = 1;
         }

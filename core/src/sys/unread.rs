@@ -78,9 +78,10 @@ impl Unread {
 
     /// Closes what is left. `false`: there was nothing.
     pub(crate) fn close(&mut self) -> bool {
-        let sockets = take(&mut self.0);
-        let any = !sockets.is_empty();
-        close_elsewhere(sockets);
+        let any = !self.0.is_empty();
+        if any {
+            close_elsewhere(take(&mut self.0));
+        }
         any
     }
 }

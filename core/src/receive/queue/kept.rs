@@ -4,8 +4,8 @@
 //! mail of other links goes on. It is tried again when a caller has the room that was missing, and
 //! when nothing else is there.
 
+use super::Queue;
 use super::links::{KeptParcel, Key};
-use super::{Due, Queue};
 use crate::parcel::Info;
 use crate::receive::take::{Kept, Room};
 use crate::sys::epoll::Ready;
@@ -32,14 +32,14 @@ impl Queue {
 
     /// The place that has come up is of a link whose first parcel is kept.
     pub(super) fn postpone_first(&mut self) {
-        let Some(Due { link, bytes }) = self.due.pop_front() else { return };
-        let Some(link) = self.links.get_mut(link) else { return };
+        let Some(due) = self.due.pop_front() else { return };
+        let Some(link) = self.links.get_mut(due.link) else { return };
         let Some(kept) = &mut link.kept else { return };
         // Places beyond one for each parcel come from signals that were made up.
         let (waiting, places) = (socket::waiting_bytes(link.socket.as_fd()), kept.postponed.len());
         if places == 0 || waiting.is_ok_and(|waiting| places < waiting / HEADER) {
             match kept.postponed.try_reserve(1) {
-                Ok(()) => kept.postponed.push_back(bytes),
+                Ok(()) => kept.postponed.push_back(due),
                 // For want of memory it is to be found by a look later.
                 Err(_) => self.look_again = true,
             }
@@ -59,7 +59,7 @@ impl Queue {
 
     /// Nothing else is there as far as it was announced. After a look at the sockets, tries what was
     /// kept longest.
-    pub(crate) fn take_kept(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
+    pub(crate) fn take_kept(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
         // KERNEL: epoll goes on to report the links of what is kept, each in its turn.
         for _ in 0..=self.kept.len() / (Ready::MOST - 1) {
             if self.kept.is_empty() {
@@ -101,8 +101,8 @@ impl Queue {
             self.look_again = true;
             return;
         }
-        for bytes in kept.postponed.into_iter().rev() {
-            self.due.push_front(Due { link: key, bytes });
+        for due in kept.postponed.into_iter().rev() {
+            self.due.push_front(due);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! A number is used again once its link is closed, while signals and notes about the former one may
 //! still be on their way. So what is remembered about a link names it by a key that no other has.
 
+use super::Due;
 use crate::map::Map;
 use crate::parcel::Info;
 use crate::receive::take::Room;
-use crate::sys::fd::PrivateFd;
 use crate::sys::Result;
+use crate::sys::fd::PrivateFd;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -50,8 +51,8 @@ pub(super) struct KeptParcel {
     pub(super) info: Option<Info>,
     /// The caller's room was too small.
     pub(super) too_large: bool,
-    /// Of the places in the queue that came up meanwhile: the bytes of each.
-    pub(super) postponed: VecDeque<usize>,
+    /// The places in the queue that came up meanwhile.
+    pub(super) postponed: VecDeque<Due>,
 }
 
 impl KeptParcel {

@@ -18,7 +18,6 @@ use super::listeners::Listeners;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
 use crate::MAX_DATA;
-use crate::parcel::Info;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
@@ -29,13 +28,35 @@ use crate::sys::{Errno, Result, socket};
 use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
-/// Mail that is due on one link.
+/// Mail that is due on one link: a place in the queue, which ends when nothing is left on the link, too.
 #[derive(Clone, Copy, Debug)]
 struct Due {
     link: Key,
     /// Bytes on the wire that are to be taken before the next place is looked at.
     bytes: usize,
+    /// Parcels, likewise.
+    parcels: u32,
 }
+
+impl Due {
+    /// One parcel.
+    const fn one(link: Key) -> Due {
+        Due::bytes(link, 1)
+    }
+
+    const fn bytes(link: Key, bytes: usize) -> Due {
+        Due { link, bytes, parcels: u32::MAX }
+    }
+
+    /// What is there, also of what comes meanwhile; but no sender is to wait behind more of another.
+    const fn some(link: Key) -> Due {
+        Due { link, bytes: usize::MAX, parcels: IN_A_ROW }
+    }
+}
+
+/// So many parcels of one link are taken in a row by an inbox without signals, which keep the order of
+/// arrival where there are any.
+const IN_A_ROW: u32 = 32;
 
 /// So many places are looked at in one go, in vain, before the caller looks at the clock.
 ///
@@ -95,6 +116,7 @@ impl Queue {
     }
 
     /// A signal was dequeued: what it announces is due.
+    #[inline]
     pub(crate) fn note_signal(&mut self, info: SignalInfo) {
         let Some(notifier) = &mut self.notifier else { return };
         if info.signo != self.signal.number() {
@@ -108,19 +130,20 @@ impl Queue {
             // would make the signals that follow late. Any other is a reason to look.
             let own = notifier.own_was_dequeued() && info.code == libc::SI_QUEUE;
             self.look_again |= !own && self.due.is_empty();
+        } else if let Some(link) = self.links.key_of(info.fd) {
+            self.put_behind(Due::one(link));
         } else if let Some(place) = self.listeners.place_of(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
             self.listeners.was_announced(place);
             self.accept(Waiting::OneAt(place));
-        } else if let Some(link) = self.links.key_of(info.fd) {
-            self.put_behind(Due { link, bytes: 1 });
         }
     }
 
     /// `false`: for want of memory it is to be found by a look later.
+    #[inline]
     fn put_behind(&mut self, due: Due) -> bool {
-        if self.due.try_reserve(1).is_err() {
+        if self.due.len() == self.due.capacity() && self.due.try_reserve(1).is_err() {
             self.postpone(Errno(libc::ENOMEM));
             return false;
         }
@@ -145,15 +168,25 @@ impl Queue {
     }
 
     /// Takes the next parcel, if there is any.
-    pub(crate) fn take(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
-        let taken = self.take_next(room);
-        // Whoever polls the epoll set must not sleep on it.
-        let something = self.has_something_unwatched();
-        self.listeners.reserve.show(something);
-        taken
+    pub(crate) fn take(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
+        if self.has_something_odd() {
+            return self.take_with_care(room);
+        }
+        let taken = self.take_due(room);
+        if self.has_something_odd() { self.show(taken) } else { taken }
     }
 
-    fn take_next(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
+    /// Whether there is something else to do than to take what is due.
+    pub(crate) fn has_something_odd(&self) -> bool {
+        self.look_again
+            || self.has_something_unwatched()
+            || !self.kept.is_empty()
+            || self.accept_error.is_some()
+            || self.listeners.reserve.is_raised()
+    }
+
+    #[cold]
+    fn take_with_care(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
         if !self.unwatched.is_empty() {
             self.watch_what_is_unwatched();
         }
@@ -165,12 +198,27 @@ impl Queue {
             self.look_again = false;
             self.look();
         }
-        self.take_due(room).or_else(|| self.tell_accept_error().map(|errno| Err(errno.into())))
+        let taken = self.take_due(room);
+        self.show(taken)
     }
 
-    fn take_due(&mut self, room: &Room) -> Option<std::result::Result<Info, Kept>> {
+    /// What a call gives that has taken this, or nothing.
+    #[cold]
+    fn show(
+        &mut self,
+        taken: Option<std::result::Result<(), Kept>>,
+    ) -> Option<std::result::Result<(), Kept>> {
+        let taken = taken.or_else(|| self.tell_accept_error().map(|errno| Err(errno.into())));
+        // Whoever polls the epoll set must not sleep on it.
+        let something = self.has_something_unwatched();
+        self.listeners.reserve.show(something);
+        taken
+    }
+
+    #[inline]
+    fn take_due(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
         for _ in 0..LOOKS {
-            let Due { link: key, .. } = self.due.front().copied()?;
+            let key = self.due.front()?.link;
             let Some(link) = self.links.get_mut(key) else {
                 self.due.pop_front();
                 continue;
@@ -181,13 +229,13 @@ impl Queue {
             }
             let from = (link.socket.as_fd(), Some(link.process));
             match take::take(from, self.signal, room, &mut self.unpacked) {
-                Ok(Taken::Parcel(info, bytes)) => {
-                    let info = Info { id: link.id_of_first(&mut self.last_id), ..info };
+                Ok(Taken::Parcel(bytes)) => {
+                    self.unpacked.info.id = link.id_of_first(&mut self.last_id);
                     link.first_id = None;
                     self.was_consumed(bytes);
                     // Old news by the next call, which looks again.
                     self.accept_error = None;
-                    return Some(Ok(info));
+                    return Some(Ok(()));
                 }
                 Ok(Taken::Nothing) => {
                     link.due = false;
@@ -205,11 +253,13 @@ impl Queue {
         None
     }
 
-    /// So many bytes of the place that has come up are gone.
+    /// A parcel of so many bytes is gone from the place that has come up.
+    #[inline]
     fn was_consumed(&mut self, bytes: usize) {
         let Some(due) = self.due.front_mut() else { return };
         due.bytes = due.bytes.saturating_sub(bytes);
-        if due.bytes > 0 {
+        due.parcels -= 1;
+        if due.bytes > 0 && due.parcels > 0 {
             return;
         }
         let key = due.link;
@@ -265,18 +315,40 @@ impl Queue {
         self.look_again = true;
     }
 
-    /// All that waits on a link is due, in the place where the link stands in the queue.
+    /// What waits on a link is due, in the place where the link stands in the queue.
     fn enqueue(&mut self, key: Key) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        if !link.due {
+        let Some(link) = self.links.get(key) else { return };
+        let is_followed = self.is_followed(link.process);
+        if link.due && !is_followed {
+            return;
+        }
+        let due = if is_followed || self.notifier.is_some() {
             // Where the kernel does not tell, one parcel at a time. An empty link that was reported
             // has come to its end, which the attempt to read it shows.
-            let bytes = socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1);
-            let is_due = self.put_behind(Due { link: key, bytes });
-            if let Some(link) = self.links.get_mut(key) {
-                link.due = is_due;
-            }
+            Due::bytes(key, socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1))
+        } else {
+            Due::some(key)
+        };
+        let is_due = if link.due { self.replace(due) } else { self.put_behind(due) };
+        if let Some(link) = self.links.get_mut(key) {
+            link.due = is_due;
         }
+    }
+
+    /// Whether a link was accepted just now, to an inbox without signals, that the same process has
+    /// connected: all that it sent over an earlier one comes first.
+    fn is_followed(&self, process: i32) -> bool {
+        let is_of_the_same =
+            |new: &Key| self.links.get(*new).is_some_and(|new| new.process == process);
+        self.notifier.is_none() && self.unwatched.iter().any(is_of_the_same)
+    }
+
+    /// `true`: the link stands in the queue, or is kept and comes up again.
+    fn replace(&mut self, new: Due) -> bool {
+        if let Some(place) = self.due.iter_mut().find(|due| due.link == new.link) {
+            *place = new;
+        }
+        true
     }
 
     fn enqueue_what_waits_on_links(&mut self) {

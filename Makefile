@@ -60,13 +60,14 @@ build/cli/sendfd: $(CLI_SOURCES)
 	$(CARGO) build --locked --release -p sendfd-cli --bin sendfd --example pages
 	@mkdir -p build/cli
 	$(CARGO_OUT)/release/examples/pages build/cli
-	cp $(CARGO_OUT)/release/sendfd $@
+	$(OBJCOPY) --strip-all $(CARGO_OUT)/release/sendfd $@
 
 ifdef TARGET
 $(BUILD)/cli/sendfd: build/cli/sendfd
 	packaging/cargo zigbuild --locked --release -p sendfd-cli --bin sendfd --target $(TARGET) $(REMAP)
 	@mkdir -p $(BUILD)/cli
-	cp $(CARGO_OUT)/$(TARGET)/release/sendfd build/cli/*sendfd.* build/cli/_sendfd $(BUILD)/cli
+	cp build/cli/*sendfd.* build/cli/_sendfd $(BUILD)/cli
+	$(OBJCOPY) --strip-all $(CARGO_OUT)/$(TARGET)/release/sendfd $@
 endif
 
 .PHONY: cli static
@@ -78,7 +79,7 @@ static:  ## the shell tool as one file that needs no libraries, to be copied int
 	@mkdir -p build/static
 	cp $(CARGO_OUT)/x86_64-unknown-linux-musl/release/sendfd build/static/sendfd
 
-include packaging/install.mk
+include packaging/install.mk packaging/packages.mk
 
 .PHONY: header
 header:  ## make include/sendfd.h anew from capi/src

@@ -1,9 +1,8 @@
-/* refuse CALL[/ARG]=ERRNO... -- PROGRAM [ARGUMENTS]
+/* refuse CALL[/ARG]=ERRNO... [-l LIBRARY] -- PROGRAM [ARGUMENTS]
  *
  * Runs a program on a kernel that answers ERRNO to CALL (with ARG as the argument that tells its kinds
- * apart, if given): how an older kernel looks to it. With 0 for ERRNO the call does nothing and says that
- * it did: to what fstatfs is to fill in, the kernel then tells of no file system.
- * refuse pidfd_open=ENOSYS getsockopt/77=ENOPROTOOPT fstatfs=0 -- prog */
+ * apart, if given): how an older kernel looks to it. The library is loaded before the program's own.
+ * refuse pidfd_open=ENOSYS getsockopt/77=ENOPROTOOPT -- prog */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -25,7 +24,6 @@ static const struct call {
 	{"pidfd_open", SYS_pidfd_open, 1}, {"pidfd_send_signal", SYS_pidfd_send_signal, 1},
 	{"getsockopt", SYS_getsockopt, 2}, {"setsockopt", SYS_setsockopt, 2},
 	{"madvise", SYS_madvise, 2},       {"kcmp", SYS_kcmp, 2},
-	{"fstatfs", SYS_fstatfs, 0},
 };
 
 static const struct call *call_of(const char *name, size_t len)
@@ -39,8 +37,6 @@ static const struct call *call_of(const char *name, size_t len)
 
 static unsigned errno_of(const char *name)
 {
-	if (strcmp(name, "0") == 0)
-		return 0;
 	for (int error = 1; error < 200; error++) {
 		const char *known = strerrorname_np(error);
 		if (known && strcmp(known, name) == 0)
@@ -79,10 +75,14 @@ static void refuse(const char *rule)
 int main(int argc, char **argv)
 {
 	int i = 1;
-	for (; i < argc && strcmp(argv[i], "--") != 0; i++)
-		refuse(argv[i]);
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "-l") != 0)
+			refuse(argv[i]);
+		else if (++i == argc || setenv("LD_PRELOAD", argv[i], 1) != 0)
+			return 2;
+	}
 	if (i + 1 >= argc) {
-		fprintf(stderr, "usage: refuse CALL[/ARG]=ERRNO... -- PROGRAM [ARGUMENTS]\n");
+		fprintf(stderr, "usage: refuse CALL[/ARG]=ERRNO... [-l LIBRARY] -- PROGRAM [ARGUMENTS]\n");
 		return 2;
 	}
 	emit(BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);

@@ -98,6 +98,14 @@ impl Compiler {
         make(&self.out.join("refuse"), &[source], cc)
     }
 
+    /// The library that takes the inodes of pidfds away.
+    pub(crate) fn no_inodes(&self) -> Result<PathBuf, String> {
+        let source = self.root.join("tests/c-tools/no_inodes.c");
+        let mut cc = self.tool("cc");
+        cc.args(["-std=gnu11", "-O1", "-shared", "-fPIC"]).args(WARNINGS).arg(&source);
+        make(&self.out.join("no_inodes.so"), &[source], cc)
+    }
+
     /// Whether the header alone is clean for a compiler with these options.
     pub(crate) fn header(&self, tool: &str, options: &[&str]) -> Result<(), String> {
         let mut compiler = self.tool(tool);

@@ -5,71 +5,15 @@
 //! `make` has to have built the library.
 
 mod compile;
+mod older;
 mod run;
 
 use compile::{Compiler, Linked};
 use libtest_mimic::{Arguments, Failed, Trial};
+use older::OLDER;
 use run::Command;
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// How older kernels look; see `tests/c-tools/refuse.c`.
-const OLDER: [Older; 2] = [
-    Older {
-        name: "old_kernel",
-        // Before 5.3 (the first two) and 6.5 (`SO_PEERPIDFD`).
-        answers: &[
-            "pidfd_open=ENOSYS",
-            "pidfd_send_signal=ENOSYS",
-            "getsockopt/77=ENOPROTOOPT",
-            "--",
-        ],
-        programs: None,
-    },
-    Older {
-        name: "no_inodes",
-        // From 5.3 to 6.4: pidfds without inodes, without those of threads, of peers and of senders.
-        answers: &[
-            "fstatfs=0",
-            "pidfd_open/128=EINVAL",
-            "getsockopt/77=ENOPROTOOPT",
-            "setsockopt/76=ENOPROTOOPT",
-            "--",
-        ],
-        programs: Some(&WHO_IS_WHO),
-    },
-];
-
-struct Older {
-    name: &'static str,
-    answers: &'static [&'static str],
-    /// All, unless given.
-    programs: Option<&'static [&'static str]>,
-}
-
-/// Programs about whom a parcel is for and whom it is from; the rest of the library asks for no pidfd.
-const WHO_IS_WHO: [&str; 20] = [
-    "address",
-    "admission",
-    "admission_doubt",
-    "claim",
-    "credentials",
-    "fork",
-    "hostile",
-    "identity",
-    "kept",
-    "links",
-    "namespaces",
-    "namespaces_changes",
-    "network",
-    "odd_processes",
-    "outbox",
-    "promises_address",
-    "promises_mailbox",
-    "requests",
-    "surroundings",
-    "threads",
-];
 
 /// Programs that are linked with the static library as well.
 const ALSO_STATIC: [&str; 3] = ["fork", "late_signals", "promises_mailbox"];
@@ -134,19 +78,11 @@ impl Suite {
         if self.only.is_none() {
             compiler.build_ahead(&names, &ALSO_STATIC);
         }
-        let refuse = compiler.refuse();
         for name in &names {
             let shared = compiler.program(name, Linked::Shared).map(Command::new);
-            for older in &OLDER {
-                if older.programs.is_none_or(|programs| programs.contains(&name.as_str())) {
-                    let command = match (&refuse, &shared) {
-                        (Ok(refuse), Ok(command)) => {
-                            Ok(command.clone().on_top_of(refuse, older.answers))
-                        }
-                        (Err(error), _) | (_, Err(error)) => Err(error.clone()),
-                    };
-                    self.add(&format!("{}::{name}", older.name), command);
-                }
+            for older in OLDER.iter().filter(|older| older.runs(name)) {
+                let command = shared.clone().and_then(|plain| older.command(compiler, plain));
+                self.add(&format!("{}::{name}", older.name), command);
             }
             self.add(name, shared);
             if ALSO_STATIC.contains(&name.as_str()) {

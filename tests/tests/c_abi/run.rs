@@ -33,8 +33,8 @@ impl Command {
     }
 
     /// The same, started by `launcher` with `options`.
-    pub(crate) fn on_top_of(self, launcher: &Path, options: &[&str]) -> Command {
-        let mut arguments: Vec<OsString> = options.iter().map(OsString::from).collect();
+    pub(crate) fn on_top_of(self, launcher: &Path, options: Vec<OsString>) -> Command {
+        let mut arguments = options;
         arguments.push(self.program.into());
         arguments.extend(self.arguments);
         Command { program: launcher.to_owned(), arguments }

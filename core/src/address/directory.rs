@@ -69,13 +69,13 @@ pub(crate) fn search<T>(
     signal: Signal,
     mut attempt: impl FnMut(&PrivateFd) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let names = names(to, signal)?;
+    let file_names = names(to, signal)?;
     let owners = owners(to)?;
-    let mut look = |directory: &PrivateFd, open: Open| {
-        for name in names.iter().flatten() {
+    let mut look = |directory: &PrivateFd, open: Open, in_root_of: Option<i32>| {
+        for name in file_names.iter().flatten() {
             let found = unless_short(open(directory.as_fd(), name.as_c_str()).map(Some))?;
             if let Some(file) = found
-                && can_be_theirs(&file, owners)?
+                && can_be_theirs(&file, owners, in_root_of)?
                 && let Some(right) = attempt(&file)?
             {
                 return Ok(Some(right));
@@ -83,11 +83,11 @@ pub(crate) fn search<T>(
         }
         Ok(None)
     };
-    if let Some(root) = root(to)? {
+    if let Some((root, task)) = root(to)? {
         for place in KNOWN {
             let directory = path::directory_under(root.as_fd(), place);
             if let Some(directory) = unless_short(directory.map(Some))?
-                && let Some(right) = look(&directory, path::entry_under)?
+                && let Some(right) = look(&directory, path::entry_under, Some(task))?
             {
                 return Ok(Some(right));
             }
@@ -96,7 +96,7 @@ pub(crate) fn search<T>(
     let named = of_environment()?;
     for place in named.as_deref().into_iter().filter(|path| !path.is_empty()).chain(KNOWN) {
         if let Some(directory) = unless_short(path::directory(place).map(Some))?
-            && let Some(right) = look(&directory, path::entry)?
+            && let Some(right) = look(&directory, path::entry, None)?
         {
             return Ok(Some(right));
         }
@@ -114,19 +114,21 @@ fn names(to: &Recipient<'_>, signal: Signal) -> Result<[Option<FileName>; 2]> {
     Ok([Some(file_name(newest)), oldest.map(file_name)])
 }
 
-/// The root directory of the task, or that of another thread of its process if it is the first and has ended.
-fn root(to: &Recipient<'_>) -> Result<Option<PrivateFd>> {
+/// The root directory of the task, or that of another thread of its process if it is the first and has ended; and
+/// whose it is.
+fn root(to: &Recipient<'_>) -> Result<Option<(PrivateFd, i32)>> {
     const MOST_THREADS: usize = 16;
+    let of = |task| unless_short(proc::root(task).map(|root| Some((root, task))));
     if to.id() <= 0 {
         return Ok(None);
     }
     match proc::root(to.id()) {
         Err(Errno(libc::ENOENT)) => {}
-        root => return unless_short(root.map(Some)),
+        root => return unless_short(root.map(|root| Some((root, to.id())))),
     }
     for thread in proc::threads(to.id()).into_iter().take(MOST_THREADS) {
-        if let Some(root) = unless_short(proc::root(thread).map(Some))? {
-            return Ok(Some(root));
+        if let Some(found) = of(thread)? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
@@ -142,12 +144,38 @@ fn owners(to: &Recipient<'_>) -> Result<Option<[u32; 4]>> {
 /// KERNEL: numbers are compared as our user namespace shows them. All users that have none in it are shown as
 /// the overflow uid, and pass for one another; the root of the receiver's user namespace is, for us, a user
 /// like others, unless it is ours as well.
-fn can_be_theirs(file: &PrivateFd, owners: Option<[u32; 4]>) -> Result<bool> {
-    let status = unless_short(path::status(file.as_fd()).map(Some))?;
-    Ok(status.is_some_and(|status| {
-        let owned = |owners: [u32; 4]| status.uid == 0 || owners.contains(&status.uid);
-        status.is_socket && owners.is_none_or(owned)
-    }))
+fn can_be_theirs(
+    file: &PrivateFd,
+    owners: Option<[u32; 4]>,
+    in_root_of: Option<i32>,
+) -> Result<bool> {
+    let Some(known) = unless_short(path::known(file.as_fd()).map(Some))? else { return Ok(false) };
+    let owned = |owners: [u32; 4]| known.uid == 0 || owners.contains(&known.uid);
+    if !known.is_socket || !owners.is_none_or(owned) {
+        return Ok(false);
+    }
+    in_root_of.map_or(Ok(true), |task| answers(task, known.mount))
+}
+
+/// File systems that ask nobody else whether a socket may be connected to.
+const ANSWER: [&str; 10] =
+    ["tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs"];
+
+/// Whether a connection by a file of that mount is sure not to wait.
+///
+/// KERNEL: `connect` asks the file system for the permission, though the socket is in memory. FUSE then waits for
+/// whoever serves it, and nothing but SIGKILL ends that. So does an overlay over FUSE, which the root of a user
+/// namespace can mount.
+fn answers(task: i32, mount: u64) -> Result<bool> {
+    let kind = unless_short(proc::file_system(task, mount))?;
+    match kind.as_deref() {
+        Some("overlay") => {
+            let same = unless_short(proc::shares_user_namespace(task).map(Some))?;
+            Ok(same.unwrap_or(false))
+        }
+        Some(kind) => Ok(ANSWER.contains(&kind)),
+        None => Ok(false),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::sys::fd::PrivateFd;
 use crate::sys::{Errno, Result, file, fork, path};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The whole of a file, whose path is short.
@@ -52,6 +52,29 @@ pub(crate) fn network(id: i32) -> Result<PrivateFd> {
 /// The root directory of a task. ENOENT: it has ended, though other threads of its process may live.
 pub(crate) fn root(id: i32) -> Result<PrivateFd> {
     with_path(format_args!("/proc/{id}/root"), path::directory)
+}
+
+/// The kind of file system that has this number among the mounts of a task, as `/proc/ID/mountinfo` says.
+pub(crate) fn file_system(id: i32, mount: u64) -> Result<Option<String>> {
+    let mounts = read(format_args!("/proc/{id}/mountinfo"))?;
+    let Some(kind) = parse_mounts(&mounts, mount) else { return Ok(None) };
+    let mut copy = String::new();
+    copy.try_reserve_exact(kind.len()).map_err(|_| Errno(libc::ENOMEM))?;
+    copy.push_str(kind);
+    Ok(Some(copy))
+}
+
+/// The kind stands behind a lone hyphen, which follows a number of fields that varies.
+fn parse_mounts(mounts: &str, mount: u64) -> Option<&str> {
+    let numbered = |line: &&str| line.split(' ').next().and_then(|n| n.parse().ok()) == Some(mount);
+    mounts.lines().find(numbered)?.split_once(" - ")?.1.split(' ').next()
+}
+
+/// Whether the task is in the user namespace of this thread.
+pub(crate) fn shares_user_namespace(id: i32) -> Result<bool> {
+    let theirs = with_path(format_args!("/proc/{id}/ns/user"), file::open)?;
+    let ours = file::open(c"/proc/thread-self/ns/user")?;
+    Ok(path::status(theirs.as_fd())?.identity == path::status(ours.as_fd())?.identity)
 }
 
 /// Calls `with` with the path under which this thread has a descriptor.
@@ -212,6 +235,17 @@ mod tests {
         assert_eq!(start_time(me), start_time("self"));
         assert!(innermost_id(me).is_ok());
         assert_eq!(uid_as_seen_by(me, 12345), Ok(Some(12345)));
+    }
+
+    #[test]
+    fn the_kind_of_a_mount() {
+        let mounts = "21 28 0:20 / /proc rw shared:5 - proc proc rw\n\
+                      210 28 0:19 / /a\\040-\\040b rw,nosuid - fuse.x y rw\n\
+                      33 28 0:31 / /dev/shm rw - tmpfs tmpfs rw\n";
+        assert_eq!(parse_mounts(mounts, 21), Some("proc"));
+        assert_eq!(parse_mounts(mounts, 210), Some("fuse.x"));
+        assert_eq!(parse_mounts(mounts, 33), Some("tmpfs"));
+        assert_eq!(parse_mounts(mounts, 2), None);
     }
 
     #[test]

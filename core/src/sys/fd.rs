@@ -135,9 +135,14 @@ pub(super) fn mark(number: RawFd) -> Result<Mark> {
     })
 }
 
-/// By what a directory can be told from nearly all others. Nobody waits for a file system to answer.
+/// By what a directory can be told from nearly all others. Nobody waits for a file system to answer, unless the
+/// kernel, or a filter in front of it, can do nothing else.
 pub(super) fn directory_mark(number: RawFd) -> Result<Mark> {
-    let (device, inode) = path::status(named(number)?)?.identity;
+    let file = named(number)?;
+    let (device, inode) = match path::known(file) {
+        Err(Errno(libc::ENOSYS | libc::EPERM)) => path::status(file)?.identity,
+        known => known?.identity,
+    };
     let mixed = (inode ^ device.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     #[allow(clippy::cast_possible_truncation, reason = "the upper half")]
     Ok(Mark::Directory((mixed >> 32) as u32))

@@ -6,9 +6,6 @@ use std::ffi::{CStr, c_int, c_long};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// KERNEL: FUSE and network file systems answer by what they last knew, and nobody waits for them.
-const AT_STATX_DONT_SYNC: c_int = 0x4000;
-
 /// A directory.
 pub(crate) fn directory(path: &CStr) -> Result<PrivateFd> {
     PrivateFd::new(|| open_directory(path))
@@ -94,7 +91,7 @@ fn owned(opened: c_int) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What is known of a file.
+/// What a file is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
     /// What no two files share that exist at the same time.
@@ -108,29 +105,90 @@ pub(crate) struct Status {
 
 /// Of an open file.
 pub(crate) fn status(file: BorrowedFd<'_>) -> Result<Status> {
-    status_with(file, c"", libc::AT_EMPTY_PATH | AT_STATX_DONT_SYNC)
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: a pointer to a struct that the call fills.
+    check(unsafe { libc::fstat64(file.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: filled by the successful call above.
+    let stat = unsafe { stat.assume_init() };
+    Ok(Status::of(&stat))
 }
 
 /// Of what has this name in a directory.
 pub(crate) fn status_of_entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<Status> {
-    status_with(directory, name, libc::AT_SYMLINK_NOFOLLOW)
-}
-
-fn status_with(at: BorrowedFd<'_>, name: &CStr, flags: c_int) -> Result<Status> {
-    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    let (at, mut stat) = (directory.as_raw_fd(), MaybeUninit::<libc::stat64>::uninit());
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
     // SAFETY: a string that ends with a zero byte, and a pointer to a struct that the call fills.
-    check(unsafe { libc::fstatat64(at.as_raw_fd(), name.as_ptr(), stat.as_mut_ptr(), flags) })?;
+    check(unsafe { libc::fstatat64(at, name.as_ptr(), stat.as_mut_ptr(), flags) })?;
     // SAFETY: filled by the successful call above.
     let stat = unsafe { stat.assume_init() };
-    #[allow(clippy::unnecessary_cast, reason = "their widths differ between machines")]
-    Ok(Status {
-        identity: (stat.st_dev as u64, stat.st_ino as u64),
-        is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK,
-        permissions: stat.st_mode & 0o7777,
-        uid: stat.st_uid,
-        names: stat.st_nlink as u64,
+    Ok(Status::of(&stat))
+}
+
+impl Status {
+    #[allow(clippy::unnecessary_cast, reason = "the widths differ between machines")]
+    fn of(stat: &libc::stat64) -> Status {
+        Status {
+            identity: (stat.st_dev as u64, stat.st_ino as u64),
+            is_socket: stat.st_mode & libc::S_IFMT == libc::S_IFSOCK,
+            permissions: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            names: stat.st_nlink as u64,
+        }
+    }
+}
+
+/// What is known of a file, though its file system may not answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) identity: (u64, u64),
+    pub(crate) is_socket: bool,
+    pub(crate) uid: u32,
+    /// As its mount namespace numbers them.
+    pub(crate) mount: u64,
+}
+
+/// KERNEL(5.8): with `AT_STATX_DONT_SYNC` FUSE and network file systems tell what they know. `fstatat` does not
+/// heed that flag for an open file, and waits.
+pub(crate) fn known(file: BorrowedFd<'_>) -> Result<Known> {
+    const DONT_SYNC: c_int = 0x4000;
+    const TYPE_UID_INODE_MOUNT: u32 = 0x1 | 0x8 | 0x100 | 0x1000;
+    let mut found = MaybeUninit::<Statx>::zeroed();
+    let (path, flags) = (c"".as_ptr(), libc::AT_EMPTY_PATH | DONT_SYNC);
+    let (number, place) = (file.as_raw_fd(), found.as_mut_ptr());
+    // SAFETY: a string that ends with a zero byte, and room for what the call fills.
+    let asked =
+        unsafe { libc::syscall(libc::SYS_statx, number, path, flags, TYPE_UID_INODE_MOUNT, place) };
+    if asked != 0 {
+        return Err(Errno::last());
+    }
+    // SAFETY: made of integers, zeroed, and filled by the successful call above.
+    let found = unsafe { found.assume_init() };
+    Ok(Known {
+        identity: (u64::from(found.device[0]) << 32 | u64::from(found.device[1]), found.inode),
+        is_socket: libc::mode_t::from(found.mode) & libc::S_IFMT == libc::S_IFSOCK,
+        uid: found.uid,
+        mount: found.mount,
     })
 }
+
+/// `struct statx`. The libc crate has it not for every C library.
+#[repr(C)]
+struct Statx {
+    _mask_and_more: [u32; 5],
+    uid: u32,
+    _gid: u32,
+    mode: u16,
+    _pad: u16,
+    inode: u64,
+    _size_and_more: [u64; 3],
+    _times: [u64; 8],
+    _special: [u32; 2],
+    device: [u32; 2],
+    mount: u64,
+    _more: [u64; 13],
+}
+
+const _: () = assert!(size_of::<Statx>() == 256);
 
 /// `chmod` of what a path leads to.
 pub(crate) fn set_permissions(path: &CStr, mode: libc::mode_t) -> Result<()> {

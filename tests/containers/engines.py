@@ -1,0 +1,140 @@
+"""How each engine runs a program in an almost empty root: no image is fetched, no service started or asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import sandbox
+
+# Limits as they are: not every root may raise them. Descriptors in flight are counted for a user in all containers.
+CONFIGURATION = """
+[containers]
+default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+[engine]
+events_logger = "none"
+cgroup_manager = "cgroupfs"
+"""
+# What each needs on the machine.
+PROGRAMS = {
+    "host": (),
+    "docker": ("dockerd", "containerd"),
+    "podman": ("podman", "runc", "conmon"),
+    "rootless": ("podman", "runc", "conmon", "newuidmap"),
+    "pod": ("podman", "runc", "conmon", "catatonit"),
+    "runc": ("runc",),
+    "bwrap": ("bwrap",),
+    "nspawn": ("systemd-nspawn",),
+    "gvisor": ("runsc",),
+}
+# Debian's client; another may come first in the path, and be wrapped.
+DOCKER = next((path for path in ("/usr/bin/docker",) if os.path.exists(path)), "docker")
+IMAGE = "sendfd-test"
+SOCKET = sandbox.PLACE / "docker.sock"
+
+
+def missing(engine: str) -> str:
+    """The programs that are not there; empty: it can be tried."""
+    places = os.environ["PATH"] + ":/usr/sbin:/sbin:/usr/libexec/podman"
+    return " ".join(name for name in PROGRAMS[engine] if not shutil.which(name, path=places))
+
+
+def _do(*words: object, **more: object) -> subprocess.CompletedProcess:
+    return subprocess.run([*map(str, words)], check=True, capture_output=True, timeout=60, **more)
+
+
+def _podman() -> list[str]:
+    place = sandbox.PLACE / "podman"
+    return ["podman", "--root", str(place / "root"), "--runroot", str(place / "run"), "--runtime", "runc"]
+
+
+def _image() -> bytes:
+    return _do("tar", "-C", sandbox.PLACE / "root", "-c", ".").stdout
+
+
+def set_up(engine: str) -> None:
+    """What is done once, before the first program is run."""
+    configuration = sandbox.PLACE / "containers.conf"
+    files, processes = (resource.getrlimit(limit)[1] for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC))
+    configuration.write_text(CONFIGURATION.format(files=files, processes=processes))
+    os.environ["CONTAINERS_CONF"] = str(configuration)
+    if engine == "podman":
+        # User namespaces by --userns=auto are made of images alone.
+        _do(*_podman(), "import", "-", IMAGE, input=_image())
+    elif engine == "pod":
+        _do(*_podman(), "pod", "create", "--name", "the-pod", "--network=none", f"--cgroup-parent={sandbox.cgroup()}")
+    elif engine == "docker":
+        _start_docker()
+
+
+def _start_docker() -> None:
+    state = sandbox.PLACE / "docker"
+    state.mkdir()
+    with (state / "log").open("w") as log:
+        words = ["dockerd", f"--data-root={state}/data", f"--exec-root={state}/exec", f"--pidfile={state}/pid"]
+        words += [f"--host=unix://{SOCKET}", f"--cgroup-parent={sandbox.cgroup()}", "--bridge=none", "--iptables=false"]
+        daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    end = time.monotonic() + 60
+    while subprocess.run([*_docker(), "version"], capture_output=True, check=False).returncode:
+        if daemon.poll() is not None or time.monotonic() > end:
+            raise RuntimeError((state / "log").read_text().strip().splitlines()[-1])
+        time.sleep(0.05)
+    _do(*_docker(), "import", "-", IMAGE, input=_image())
+
+
+def _docker() -> list[str]:
+    return [DOCKER, "--host", f"unix://{SOCKET}"]
+
+
+def _podman_run(name: str, options: list[str], root: list[str]) -> list[str]:
+    network = [] if any(option.startswith(("--net", "--pod")) for option in options) else ["--network=none"]
+    return ["run", "--rm", "-i", "--name", name, *network, *options, *root]
+
+
+def command(engine: str, name: str, options: list[str], program: list[str]) -> list[str]:
+    """What runs the program in a container of that name."""
+    root = str(sandbox.PLACE / "root")
+    parent = f"--cgroup-parent={sandbox.cgroup()}"
+    if engine == "host":
+        return [*options, str(sandbox.PLACE / "root") + program[0], *program[1:]]
+    if engine == "docker":
+        return [*_docker(), "run", "--rm", "-i", "--name", name, *options, IMAGE, *program]
+    if engine in ("podman", "pod"):
+        from_image = any(option.startswith("--userns") for option in options)
+        source = [IMAGE] if from_image else ["--rootfs", root + ":O"]
+        return [*_podman(), *_podman_run(name, [parent, *options], source), *program]
+    if engine == "rootless":
+        words = ["podman", "--runtime=runc", *_podman_run(name, options, ["--rootfs", str(sandbox.PLACE / "user-root")])]
+        return sandbox.as_user([*words, *program])
+    if engine == "bwrap":
+        words = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", *program]
+        return sandbox.as_user(words) if "user" in options else words
+    if engine == "nspawn":
+        words = ["systemd-nspawn", "-q", "-D", root, f"--machine={name}", "--register=no", "--keep-unit"]
+        return [*words, "--private-network", "--pipe", *options, *program]
+    bundle = _bundle(engine, name, root, program)
+    if engine == "runc":
+        return ["runc", "--root", f"{sandbox.PLACE}/runc", "run", "--bundle", str(bundle), name]
+    words = ["runsc", "--root", f"{sandbox.PLACE}/runsc", "--network=none", "--ignore-cgroups", "--platform=ptrace"]
+    return [*words, "run", "--bundle", str(bundle), name]
+
+
+def _bundle(engine: str, name: str, root: str, program: list[str]) -> Path:
+    bundle = sandbox.PLACE / f"bundle-{name}"
+    bundle.mkdir()
+    _do("runc", "spec", "--bundle", bundle)
+    file = bundle / "config.json"
+    configuration = json.loads(file.read_text())
+    configuration["process"].update(terminal=False, args=program, rlimits=[])
+    configuration["root"] = {"path": root, "readonly": True}
+    configuration["linux"]["cgroupsPath"] = f"{sandbox.cgroup()}/{name}"
+    if engine == "gvisor":
+        configuration["mounts"] = [mount for mount in configuration["mounts"] if mount["type"] in ("proc", "tmpfs")]
+        del configuration["linux"]["resources"]
+    file.write_text(json.dumps(configuration))
+    return bundle

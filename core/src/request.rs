@@ -3,6 +3,7 @@
 //! A request is a parcel that carries one end of a socket pair. The answer comes at the other end, which
 //! takes part in nothing else.
 
+use crate::MAX_FDS;
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Error, Result};
 use crate::outgoing::{Appended, Outgoing};
@@ -14,7 +15,6 @@ use crate::sys::cancel::Uncancelled;
 use crate::sys::fd::{Awaited, PrivateFd, poll};
 use crate::sys::unread::Connection;
 use crate::sys::{Errno, fork, socket};
-use crate::{MAX_DATA, MAX_FDS};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -34,7 +34,13 @@ impl Outbox {
     pub fn request(&self, parcel: Outgoing<'_>) -> Result<Parcel> {
         let deadline = Deadline::after(parcel.timeout);
         let call = self.call_with(&parcel, true);
-        self.ask_by(&parcel, deadline)?.receive(call, &ANY, deadline, parcel.interruptible, unpack)
+        self.ask_by(&parcel, deadline)?.receive(
+            call,
+            &Room::ANY,
+            deadline,
+            parcel.interruptible,
+            unpack,
+        )
     }
 
     /// The same into the caller's buffers; the numbers in the first `nfds` places of `fds` are the
@@ -50,7 +56,7 @@ impl Outbox {
     ) -> Result<Info> {
         let deadline = Deadline::after(parcel.timeout);
         let call = self.call_with(&parcel, true);
-        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
+        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()), parcel: false };
         let answer = self.ask_by(&parcel, deadline)?;
         answer.receive(call, &room, deadline, parcel.interruptible, |mut unpacked| {
             let bytes = unpacked.data();
@@ -107,7 +113,7 @@ impl Answer {
     /// no answer, or in another version; `EPERM` asked before a fork; `ENOMEM`, `ENOBUFS`.
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
         let call = Call::Answer { signo: self.signal.number(), timeout };
-        self.receive(call, &ANY, Deadline::after(timeout), true, unpack)
+        self.receive(call, &Room::ANY, Deadline::after(timeout), true, unpack)
     }
 
     fn receive<T>(
@@ -163,11 +169,8 @@ impl Answer {
 /// So many bytes of memory are not worth a look at how many are needed.
 const SMALL: usize = 4096;
 
-const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
-
 fn unpack(mut unpacked: Unpacked) -> Parcel {
-    let fds = unpacked.rights.take();
-    Parcel { fds, data: unpacked.data().to_vec(), info: unpacked.info, reply: None }
+    unpacked.parcel()
 }
 
 impl AsFd for Answer {

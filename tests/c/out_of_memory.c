@@ -122,6 +122,34 @@ TEST_LIMIT(the_first_send, 60)
 	sendfd_inbox_close(inbox);
 }
 
+static sendfd_outbox *outbox;
+static char address[SENDFD_ADDRESS_MAX];
+
+static int opens_by_id(void) { return sendfd_outbox_open(target, S, &NOW, &outbox); }
+static int opens_by_address(void) { return sendfd_outbox_open_address(address, &NOW, &outbox); }
+static void is_of_use(void)
+{
+	CHECK_OK(sendfd_outbox_send(outbox, &fd, 1, NULL, 0, &NOW));
+	sendfd_outbox_close(outbox);
+}
+
+TEST_LIMIT(opening_an_outbox, 60)
+{
+	for (flags = 0; flags < 4; flags += SENDFD_INBOX_THREAD) {
+		inbox = open_inbox(S, flags);
+		CHECK_OK(sendfd_inbox_address(inbox, address, sizeof address));
+		target = getpid();
+		fd = make_memfd(7);
+		run_out((struct attempt){.call = opens_by_id, .after = is_of_use, .allocations = 1});
+		run_out((struct attempt){.call = opens_by_address, .after = is_of_use, .allocations = 1});
+		take_number(recv_soon(inbox, NULL), 7);
+		for (int n; (n = sendfd_recv(inbox, NULL, &NOW)) != -EAGAIN;)
+			take_number(n, 7);
+		close(fd);
+		sendfd_inbox_close(inbox);
+	}
+}
+
 static void has_mail(void)
 {
 	inbox = open_inbox(S, flags);

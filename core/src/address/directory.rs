@@ -126,7 +126,7 @@ fn root(to: &Recipient<'_>) -> Result<Option<(PrivateFd, i32)>> {
         Err(Errno(libc::ENOENT)) => {}
         root => return unless_short(root.map(|root| Some((root, to.id())))),
     }
-    for thread in proc::threads(to.id()).into_iter().take(MOST_THREADS) {
+    for thread in proc::threads(to.id())?.into_iter().take(MOST_THREADS) {
         if let Some(found) = of(thread)? {
             return Ok(Some(found));
         }

@@ -1,7 +1,7 @@
 //! What `/proc` says of a task, for kernels without pidfs and for what only it tells.
 
 use crate::sys::fd::PrivateFd;
-use crate::sys::{Errno, Result, file, fork, path};
+use crate::sys::{Errno, Result, file, listing, path};
 use std::ffi::CStr;
 use std::fmt::{self, Display, Write};
 use std::os::fd::{AsFd, RawFd};
@@ -96,14 +96,15 @@ pub(crate) fn with_entry<T>(
     with_path(format_args!("/proc/thread-self/fd/{directory}/{name}"), with)
 }
 
-/// The threads of a process, as they are numbered here; none where it is not visible.
-pub(crate) fn threads(process: i32) -> Vec<i32> {
-    let list = || std::fs::read_dir(format!("/proc/{process}/task")).map(Iterator::collect);
-    let found: Vec<_> =
-        if process > 0 { fork::undisturbed(list) } else { return Vec::new() }.unwrap_or_default();
-    let number =
-        |entry: std::io::Result<std::fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
-    found.into_iter().filter_map(number).collect()
+/// The threads of a process, as they are numbered here; none where it is not visible, or gone.
+pub(crate) fn threads(process: i32) -> Result<Vec<i32>> {
+    if process <= 0 {
+        return Ok(Vec::new());
+    }
+    match with_path(format_args!("/proc/{process}/task"), listing::numbers) {
+        Err(errno @ Errno(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => Err(errno),
+        threads => Ok(threads.unwrap_or_default()),
+    }
 }
 
 /// The task's id in its own pid namespace.

@@ -275,7 +275,7 @@ pub(crate) fn visible(id: i32, at: u64) -> Result<i32> {
 /// Whether the process of that id has a thread with this inode. Where it is not visible here, it cannot be
 /// known, and that is no proof.
 fn has_thread(process: i32, inode: u64) -> Result<bool> {
-    for thread in proc::threads(process) {
+    for thread in proc::threads(process)? {
         match pidfd::open_thread(thread).and_then(|thread| pidfd::inode(thread.as_fd())) {
             Ok(found) if found == Some(inode) => return Ok(true),
             Err(errno @ Errno(libc::EMFILE | libc::ENFILE)) => return Err(errno),

@@ -13,7 +13,6 @@ use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
 use crate::sys::shared::Shared;
-use crate::{MAX_DATA, MAX_FDS};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -54,7 +53,7 @@ impl Mailbox {
     /// speaks another protocol version and its link was closed; `EPERM` opened by another thread, or
     /// before a fork; `EBADF` shut down; `ENOMEM`, `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
-        self.receive(&ANY, timeout, unpack)
+        self.receive(&Room::ANY, timeout, unpack)
     }
 
     /// Takes the next parcel if it has exactly one descriptor; bytes in it are dropped.
@@ -77,7 +76,7 @@ impl Mailbox {
         data: &mut [u8],
         timeout: Option<Duration>,
     ) -> Result<(Info, Option<Reply>)> {
-        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()) };
+        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()), parcel: false };
         self.receive(&room, timeout, |unpacked| {
             let bytes = unpacked.data();
             data[..bytes.len()].copy_from_slice(bytes);
@@ -105,7 +104,7 @@ impl Mailbox {
     /// # Errors
     /// As [`claim`](Mailbox::claim), but never `EMSGSIZE`.
     pub fn claim_parcel(&self, announcement: Announcement) -> Result<Parcel> {
-        self.claim_as(&ANY, announcement, unpack)
+        self.claim_as(&Room::ANY, announcement, unpack)
     }
 
     /// Throws away the parcel with this [`id`](Info::id), of which an error told that it could not be
@@ -223,14 +222,75 @@ impl Drop for Mailbox {
     }
 }
 
-const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA) };
-const ONE: Room = Room { fds: 1..=1, bytes: None };
+const ONE: Room = Room { fds: 1..=1, bytes: None, parcel: false };
 
 fn unpack(unpacked: &mut Unpacked) -> Parcel {
-    let (fds, reply) = (unpacked.rights.take(), unpacked.reply.take());
-    Parcel { fds, data: unpacked.data().to_vec(), info: unpacked.info, reply }
+    unpacked.parcel()
 }
 
 fn unpack_one(unpacked: &mut Unpacked) -> (Option<OwnedFd>, Info, Option<Reply>) {
     (unpacked.rights.take_first(), unpacked.info, unpacked.reply.take())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sys::memory::scarce;
+    use crate::{Outbox, Outgoing, QuietInbox, Signal, Task};
+    use std::time::Duration;
+
+    const FDS: [i32; 3] = [0, 1, 2];
+
+    /// C brings memory of its own.
+    #[test]
+    fn a_parcel_without_memory_for_it_stays_where_it_is() {
+        let signal = Signal::new(60).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let data = [7; 1000];
+        let mut failures = 0;
+        for allocations in 0.. {
+            let parcel = Outgoing::from_raw(&FDS).data(&data);
+            parcel.send(Task::this_process(), signal).expect("sends");
+            let look = || inbox.recv(Some(Duration::ZERO));
+            let parcel = match scarce::with(allocations, look) {
+                Ok(parcel) => parcel,
+                Err(error) => {
+                    assert_eq!(error.errno(), libc::ENOMEM);
+                    failures += 1;
+                    inbox.recv(Some(Duration::ZERO)).expect("it is there")
+                }
+            };
+            assert_eq!((parcel.fds.len(), parcel.data), (3, data.to_vec()));
+            if failures < allocations {
+                break;
+            }
+        }
+        assert!(failures >= 2, "one for the descriptors, one for the bytes");
+    }
+
+    #[test]
+    fn an_answer_without_memory_for_it_waits() {
+        let signal = Signal::new(59).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
+        let data = [7; 1000];
+        let mut failures = 0;
+        for allocations in 0.. {
+            let answer = outbox.ask(Outgoing::from_raw(&[])).expect("sends");
+            let place = inbox.recv(None).expect("is there").reply.expect("a request");
+            place.send(Outgoing::from_raw(&FDS).data(&data)).expect("answers");
+            let parcel = match scarce::with(allocations, || answer.recv(Some(Duration::ZERO))) {
+                Ok(parcel) => parcel,
+                Err(error) => {
+                    assert_eq!(error.errno(), libc::ENOMEM);
+                    failures += 1;
+                    answer.recv(Some(Duration::ZERO)).expect("it is there")
+                }
+            };
+            assert_eq!((parcel.fds.len(), parcel.data), (3, data.to_vec()));
+            if failures < allocations {
+                break;
+            }
+        }
+        assert!(failures >= 2, "one for the descriptors, one for the bytes");
+    }
 }

@@ -13,7 +13,9 @@ pub(super) fn bind(identity: Identity, signal: Signal, options: Options<'_>) -> 
         return Err(Errno(libc::EOPNOTSUPP));
     }
     let name = address::name(identity, signal);
-    let own = Bound::bind(name)?;
-    let in_directory = directory::bind(options.directory, name)?;
-    Ok([Some(own), in_directory].into_iter().flatten().collect())
+    let mut bound = Vec::new();
+    bound.try_reserve_exact(2).map_err(|_| Errno(libc::ENOMEM))?;
+    bound.push(Bound::bind(name)?);
+    bound.extend(directory::bind(options.directory, name)?);
+    Ok(bound)
 }

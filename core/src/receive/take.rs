@@ -1,15 +1,16 @@
 //! Taking one parcel from an accepted link: look first, then consume.
 
-use crate::MAX_DATA;
-use crate::parcel::Info;
+use crate::parcel::{Info, Parcel};
 use crate::reply::Reply;
 use crate::signal::Signal;
 use crate::sys::message::{self, Credentials, Rights};
 use crate::sys::{Errno, Result, fd, release};
 use crate::wire::{HEADER, Header, Malformed};
+use crate::{MAX_DATA, MAX_FDS};
 use std::io::IoSliceMut;
+use std::mem;
 use std::ops::RangeInclusive;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 /// What the caller has room for.
 #[derive(Clone, Debug)]
@@ -18,9 +19,14 @@ pub(crate) struct Room {
     pub(crate) fds: RangeInclusive<usize>,
     /// `None`: bytes are not wanted.
     pub(crate) bytes: Option<usize>,
+    /// It is to become a [`Parcel`], which has memory of its own.
+    pub(crate) parcel: bool,
 }
 
 impl Room {
+    /// For whatever comes, as a [`Parcel`].
+    pub(crate) const ANY: Room = Room { fds: 0..=MAX_FDS, bytes: Some(MAX_DATA), parcel: true };
+
     pub(crate) fn holds(&self, nfds: u32, len: u32) -> bool {
         self.fds.contains(&(nfds as usize)) && self.bytes.is_none_or(|bytes| len as usize <= bytes)
     }
@@ -36,6 +42,8 @@ pub(crate) struct Unpacked {
     pub(crate) info: Info,
     /// Where an answer to it is awaited.
     pub(crate) reply: Option<Reply>,
+    /// Empty, with room for the parcel that was taken last if it is to become a [`Parcel`].
+    vectors: (Vec<OwnedFd>, Vec<u8>),
 }
 
 impl Unpacked {
@@ -51,12 +59,29 @@ impl Unpacked {
             rights: Rights::new(),
             info: NOTHING,
             reply: None,
+            vectors: (Vec::new(), Vec::new()),
         })
     }
 
     /// The bytes of the parcel that was taken last.
     pub(crate) fn data(&self) -> &[u8] {
         &self.data[..self.info.len as usize]
+    }
+
+    /// To be called while the parcel can still be left where it is.
+    fn reserve(&mut self, header: Header) -> Result<()> {
+        let (fds, data) = &mut self.vectors;
+        fds.try_reserve_exact(header.nfds as usize)
+            .and_then(|()| data.try_reserve_exact(header.len as usize))
+            .map_err(|_| Errno(libc::ENOMEM))
+    }
+
+    /// The parcel that was taken last, which was to become one.
+    pub(crate) fn parcel(&mut self) -> Parcel {
+        let (mut fds, mut data) = mem::take(&mut self.vectors);
+        self.rights.take(&mut fds);
+        data.extend_from_slice(self.data());
+        Parcel { fds, data, info: self.info, reply: self.reply.take() }
     }
 }
 
@@ -146,7 +171,8 @@ pub(crate) fn take(
         let refused = fd::table_has_room(link) && release::is_refused(link, claimed);
         Some(Errno(if refused { libc::EACCES } else { libc::EMFILE }))
     } else {
-        once_more(|| message::discard(link)).err()
+        let reserved = if room.parcel { unpacked.reserve(header) } else { Ok(()) };
+        reserved.and_then(|()| once_more(|| message::discard(link))).err()
     };
     match errno {
         None => {

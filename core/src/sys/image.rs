@@ -1,7 +1,7 @@
 //! Becoming another program, with chosen descriptors and the signals as this one found them.
 
-use super::{Errno, Result, check};
-use std::ffi::{CString, c_char, c_int, c_uint};
+use super::{Errno, Result, check, listing};
+use std::ffi::{CString, c_char, c_uint};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,12 +96,8 @@ fn close_on_exec(first: RawFd, last: RawFd) -> Result<()> {
         return Ok(());
     }
     // KERNEL(5.11): before, each has to be marked.
-    let listed = std::fs::read_dir("/proc/self/fd").map_err(|_| Errno(libc::ENOSYS))?;
-    let numbers: Vec<c_int> = listed
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|number| (first..=last).contains(number))
-        .collect();
-    for number in numbers {
+    let listed = listing::numbers(c"/proc/self/fd").map_err(|_| Errno(libc::ENOSYS))?;
+    for number in listed.into_iter().filter(|number| (first..=last).contains(number)) {
         // SAFETY: numbers only; that of the listing itself is closed by now.
         unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
     }

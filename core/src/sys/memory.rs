@@ -54,3 +54,52 @@ pub(super) fn wipe_on_fork<T: Zeroed>(value: &'static T) -> bool {
     // SAFETY: a mapping of `zeroed`, which begins a page.
     unsafe { libc::madvise(page, size_of::<T>(), libc::MADV_WIPEONFORK) == 0 }
 }
+
+/// An allocator that fails where a test says so.
+#[cfg(test)]
+pub(crate) mod scarce {
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::cell::Cell;
+
+    struct Scarce;
+
+    #[global_allocator]
+    static ALLOCATOR: Scarce = Scarce;
+
+    thread_local! { static LEFT: Cell<Option<u32>> = const { Cell::new(None) } }
+
+    fn is_left() -> bool {
+        let left = LEFT.get();
+        LEFT.set(left.map(|left| left.saturating_sub(1)));
+        left != Some(0)
+    }
+
+    // SAFETY: the system's allocator, or nothing.
+    unsafe impl GlobalAlloc for Scarce {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: as the caller promises.
+            if is_left() { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
+        }
+
+        unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+            // SAFETY: as the caller promises.
+            unsafe { System.dealloc(place, layout) };
+        }
+
+        unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            if !is_left() {
+                return std::ptr::null_mut();
+            }
+            // SAFETY: as the caller promises.
+            unsafe { System.realloc(place, layout, size) }
+        }
+    }
+
+    /// Runs `work` while there is memory for so many allocations of this thread.
+    pub(crate) fn with<T>(allocations: u32, work: impl FnOnce() -> T) -> T {
+        LEFT.set(Some(allocations));
+        let done = work();
+        LEFT.set(None);
+        done
+    }
+}

@@ -124,12 +124,10 @@ impl Rights {
         self.len
     }
 
-    /// Hands out all descriptors, in the order in which they were sent.
-    pub(crate) fn take(&mut self) -> Vec<OwnedFd> {
-        let mut owned = Vec::with_capacity(self.len);
+    /// Hands out all descriptors, in the order in which they were sent, to `owned`, which has room.
+    pub(crate) fn take(&mut self, owned: &mut Vec<OwnedFd>) {
         // SAFETY: the first `len` are open and nobody else owns them; `len` is 0 from here on.
         self.give(|fd| owned.push(unsafe { OwnedFd::from_raw_fd(fd) }));
-        owned
     }
 
     /// Hands out the first descriptor; the others are closed, which nobody waits for.

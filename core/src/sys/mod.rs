@@ -18,7 +18,8 @@ mod holder;
 pub(crate) mod ids;
 #[cfg(feature = "tool")]
 pub(crate) mod image;
-mod memory;
+pub(crate) mod listing;
+pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod network;
 pub(crate) mod path;

@@ -3,10 +3,9 @@
 //! Some calls drop all pending signals of a number. Those of the program's own are taken off the queue
 //! before, and put back behind it, as they were: thread or process, cause and value.
 
-use super::ids;
 use super::signal::{self, Set};
+use super::{file, ids};
 use std::ffi::c_int;
-use std::fs;
 
 /// Signals that were taken off the queue.
 #[derive(Default)]
@@ -86,8 +85,7 @@ fn put_back(info: &libc::siginfo_t, whom: For) {
 
 /// Whether `signo` is pending for the calling thread, and for the process.
 fn pending_for(signo: c_int) -> [bool; 2] {
-    let status = super::fork::undisturbed(|| fs::read_to_string("/proc/thread-self/status"));
-    let status = status.unwrap_or_default();
+    let status = file::read(c"/proc/thread-self/status").unwrap_or_default();
     ["SigPnd:", "ShdPnd:"].map(|name| {
         let set = status.lines().find_map(|line| line.strip_prefix(name));
         let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());

@@ -27,6 +27,10 @@ pytestmark = [
     pytest.mark.usefixtures("uninstalled"),
     # They say that something was closed that nobody closed: so it was.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # The moment may lie in a callback of the interpreter's own, which swallows what is raised.
+    pytest.mark.filterwarnings(
+        r"ignore:.*WeakSet\..*_remove:pytest.PytestUnraisableExceptionWarning"
+    ),
 ]
 
 ME = os.getpid()

@@ -72,6 +72,11 @@ impl<'a> Outgoing<'a> {
 /// Whether this kernel cannot be told to queue a message on sequenced-packet sockets only.
 static NOT_TOLD: AtomicBool = AtomicBool::new(false);
 
+/// Whether a message that is put on another type of socket than is meant does not go out.
+pub(crate) fn kernel_refuses_other_types() -> bool {
+    !NOT_TOLD.load(Ordering::Relaxed)
+}
+
 /// A parcel as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
@@ -103,7 +108,7 @@ impl<'a> Message<'a> {
     /// something else.
     #[inline]
     pub(crate) fn put_on(&self, socket: BorrowedFd<'_>) -> sys::Result<()> {
-        let only = if NOT_TOLD.load(Ordering::Relaxed) { Only::Any } else { Only::SeqPacket };
+        let only = if kernel_refuses_other_types() { Only::SeqPacket } else { Only::Any };
         match self.attempt(socket, only) {
             Err(Errno(libc::EINTR | libc::EMSGSIZE | libc::EINVAL)) => {
                 self.put_on_with_care(socket, only)

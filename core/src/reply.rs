@@ -1,7 +1,7 @@
 //! Where an answer to a received parcel is awaited.
 
 use crate::error::{self, Call, Result};
-use crate::outgoing::{Message, Outgoing};
+use crate::outgoing::{self, Message, Outgoing};
 use crate::sys::cancel::Uncancelled;
 use crate::sys::{self, Errno, message, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -62,12 +62,20 @@ impl Reply {
     /// As [`Reply::try_send`]; `ENOTSOCK`, `EINVAL`: that is no such place.
     pub fn send_to(reply: impl AsFd, answer: Outgoing<'_>) -> Result<()> {
         put(reply.as_fd(), answer, |reply, message| {
-            // What the program says may be anything: a stream would take the bytes.
-            if !socket::is_connected_seqpacket(reply) {
-                let not_that = |_| Errno(libc::EINVAL);
-                return Err(socket::kind(reply).map_or_else(|errno| errno, not_that));
-            }
-            put_answer(reply, message)
+            // What the program says may be anything: a stream would take the bytes. The type alone is
+            // left to the kernel where it tells.
+            let is_one = if outgoing::kernel_refuses_other_types() {
+                socket::has_local_peer(reply)
+            } else {
+                socket::is_connected_seqpacket(reply)
+            };
+            let sent = if is_one { put_answer(reply, message) } else { Err(Errno(libc::EINVAL)) };
+            sent.map_err(|errno| match errno {
+                Errno(libc::EINVAL | libc::EISCONN | libc::EOPNOTSUPP) => {
+                    socket::kind(reply).map_or_else(|errno| errno, |_| Errno(libc::EINVAL))
+                }
+                other => other,
+            })
         })
     }
 

@@ -121,7 +121,12 @@ pub(crate) fn kind(fd: BorrowedFd<'_>) -> Result<c_int> {
 
 /// Whether this is an `AF_UNIX` sequenced-packet socket that has, or had, a peer.
 pub(crate) fn is_connected_seqpacket(fd: BorrowedFd<'_>) -> bool {
-    kind(fd) == Ok(libc::SOCK_SEQPACKET) && family_of_peer(fd) == Some(libc::AF_UNIX)
+    kind(fd) == Ok(libc::SOCK_SEQPACKET) && has_local_peer(fd)
+}
+
+/// Whether this is an `AF_UNIX` socket that has, or had, a peer.
+pub(crate) fn has_local_peer(fd: BorrowedFd<'_>) -> bool {
+    family_of_peer(fd) == Some(libc::AF_UNIX)
 }
 
 /// What `getpeername` says; `None`: there is no peer.

@@ -28,6 +28,8 @@ pub(super) struct Link {
     pub(super) process: i32,
     /// Stands in the queue with all of its bytes already.
     pub(super) due: bool,
+    /// So many times one parcel of it is taken, and no more, when it is found readable.
+    pub(super) only_one: u8,
     /// The id of its first parcel, once that has been looked at.
     pub(super) first_id: Option<u64>,
     /// Its first parcel, if that could not be taken.
@@ -81,7 +83,8 @@ impl Links {
     pub(super) fn insert(&mut self, socket: PrivateFd, process: i32) -> Key {
         self.last_serial += 1;
         let (fd, serial) = (socket.as_raw_fd(), self.last_serial);
-        let link = Link { serial, socket, process, due: false, first_id: None, kept: None };
+        let link =
+            Link { serial, socket, process, due: false, only_one: 0, first_id: None, kept: None };
         self.by_number.insert(fd, link);
         Key { fd, serial }
     }

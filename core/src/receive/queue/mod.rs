@@ -63,6 +63,9 @@ const IN_A_ROW: u32 = 32;
 /// A look costs as much as the descriptors of a message that is none: they are installed and closed.
 const LOOKS: u32 = 16;
 
+/// Where only one parcel was there, so many times it is not looked whether another has come.
+const NOT_AGAIN: u8 = 15;
+
 #[derive(Debug)]
 pub(crate) struct Queue {
     signal: Signal,
@@ -239,7 +242,10 @@ impl Queue {
                 }
                 Ok(Taken::Nothing) => {
                     link.due = false;
-                    self.due.pop_front();
+                    let ended = self.due.pop_front();
+                    if ended.is_some_and(|due| due.parcels == IN_A_ROW - 1) {
+                        link.only_one = NOT_AGAIN;
+                    }
                 }
                 Ok(Taken::End) => self.close_link(key),
                 Ok(Taken::OtherVersion) => {
@@ -326,12 +332,15 @@ impl Queue {
             // Where the kernel does not tell, one parcel at a time. An empty link that was reported
             // has come to its end, which the attempt to read it shows.
             Due::bytes(key, socket::waiting_bytes(link.socket.as_fd()).unwrap_or(1).max(1))
+        } else if link.only_one > 0 {
+            Due::one(key)
         } else {
             Due::some(key)
         };
         let is_due = if link.due { self.replace(due) } else { self.put_behind(due) };
         if let Some(link) = self.links.get_mut(key) {
             link.due = is_due;
+            link.only_one = link.only_one.saturating_sub(1);
         }
     }
 

@@ -156,7 +156,7 @@ test: test-soak test-fuzz test-memcheck loom
 test-soak: all  ## the account for 20 seconds
 	tests/soak/run --seconds 20
 
-include tests/checkers.mk tests/programs.mk
+include tests/checkers.mk tests/kernels.mk tests/programs.mk
 
 MUTANTS ?=
 .PHONY: mutants

@@ -52,3 +52,6 @@ KERNELS = [
     Kernel("newest", ["trixie-backports", "trixie"], "amd64"),
     Kernel("6.12-arm64", ["trixie-security", "trixie"], "arm64"),
 ]
+
+# Those of the short form: the ends of the line.
+SHORT = ["5.10", "newest"]

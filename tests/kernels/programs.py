@@ -22,17 +22,16 @@ class Programs:
         self.cc = processor.cc
         self.out = PLACE / "programs" / processor.triple
         self.out.mkdir(parents=True, exist_ok=True)
-        self.library = self.build_library(processor.triple)
+        self.library = self.library_for(processor.triple)
 
-    def build_library(self, triple):
-        """Where it is; a shared one goes into the image."""
+    def library_for(self, triple):
+        """Where it is, as `make` builds it; a shared one goes into the image."""
         if os.uname().machine == triple.split("-")[0]:
             return ROOT / "build/libsendfd.so.0"
-        linker = f"CARGO_TARGET_{triple.upper().replace('-', '_')}_LINKER"
-        subprocess.run(["cargo", "rustc", "--locked", "-q", "-p", "sendfd-capi", "--lib", "--profile", "capi",
-                        "--crate-type", "staticlib", "--target", triple],
-                       cwd=ROOT, check=True, env={linker: self.cc, **os.environ})
-        return pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / triple / "capi/libsendfd.a"
+        library = f"build/{triple}/libsendfd.a"
+        subprocess.run(["make", "-s", "--no-print-directory", f"TARGET={triple}", library], cwd=ROOT, check=True,
+                       stdout=subprocess.DEVNULL)
+        return ROOT / library
 
     def build(self, wanted):
         """The programs' paths."""

@@ -315,7 +315,8 @@ TEST_NEEDS(a_deadline_is_kept_at_a_full_socket, NEEDS)
 	struct child sender = fork_child(sends, NULL);
 	child_tell(&container, 0);
 	child_join(&container);
-	CHECK_EQ(child_hear(&sender), -ESRCH);
+	long result = child_hear(&sender); /* what it has open is closed before it counts as dead */
+	CHECK(result == -ESRCH || result == -ECONNREFUSED, "%s", errno_name((int)-result));
 	child_hear(&sender);
 	child_join(&sender);
 }

@@ -40,6 +40,34 @@ static void is_open(int result)
 	close_and_compare();
 }
 
+static void in_directory(void)
+{
+	make_directory();
+	note_before();
+}
+
+static int open_as_asked(void)
+{
+	sendfd_inbox_options options = {.size = sizeof options, .directory = directory()};
+	return sendfd_inbox_open_with(S, &options, &inbox);
+}
+
+/* Where nobody has asked for it, with or without its file there. */
+static void is_open_there(int result)
+{
+	int files = files_in_directory();
+	NEED(result < 0 ? files == 0 : files <= 1);
+	is_open(result);
+	NEED(files_in_directory() == 0);
+	remove_directory();
+}
+
+static void is_open_as_asked(int result)
+{
+	NEED(files_in_directory() == (result == 0));
+	is_open_there(result);
+}
+
 static sendfd_inbox *other;
 
 static void taken(void)
@@ -81,6 +109,13 @@ static void with_mail(void)
 	close(pair[1]);
 }
 
+static void with_mail_and_a_file(void)
+{
+	make_directory();
+	with_mail();
+	NEED(files_in_directory() == 1);
+}
+
 static void with_mail_quiet(void) { with = SENDFD_INBOX_NOSIGNAL, with_mail(); }
 
 static int close_it(void)
@@ -102,12 +137,22 @@ static void is_closed(int result)
 	compare();
 }
 
+/* Its file may be left, if it could not be taken away. */
+static void is_closed_there(int result)
+{
+	is_closed(result);
+	remove_directory();
+}
+
 const struct path LIFETIME[] = {
 	{"open", "sendfd_inbox_open", note_before, open_it, is_open, OLD_TOO},
 	{"open-quiet", "sendfd_inbox_open", note_before, open_quiet, is_open, ALWAYS},
 	{"open-for-a-thread", "sendfd_inbox_open", note_before, open_for_thread, is_open, OLD_TOO},
+	{"open-in-a-directory", "sendfd_inbox_open", in_directory, open_it, is_open_there, ALWAYS},
+	{"open-in-a-directory-asked-for", "sendfd_inbox_open_with", in_directory, open_as_asked, is_open_as_asked, OLD_TOO},
 	{"open-a-second-one", "sendfd_inbox_open", taken, open_it, is_not_open, ALWAYS},
 	{"close", "sendfd_inbox_close", with_mail, close_it, is_closed, ALWAYS},
 	{"close-quiet", "sendfd_inbox_close", with_mail_quiet, close_it, is_closed, ALWAYS},
+	{"close-in-a-directory", "sendfd_inbox_close", with_mail_and_a_file, close_it, is_closed_there, ALWAYS},
 	{NULL, NULL, NULL, NULL, NULL, ALWAYS},
 };

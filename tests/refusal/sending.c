@@ -1,8 +1,11 @@
 /* The ways to send. The peer receives. */
 #include "ways.h"
 
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 
 static int target, target_pidfd, sent_fd;
@@ -61,6 +64,22 @@ static void another_user_receives(int from, int to)
 	receive_as_told(from, to, SENDFD_INBOX_NOSIGNAL);
 }
 
+static void without_capabilities(void)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{0, 0, 0}, {0, 0, 0}};
+	NEED(syscall(SYS_capset, &head, sets) == 0);
+}
+
+/* As in a container, with a file in its own /dev/shm. */
+static void receives_elsewhere(int from, int to)
+{
+	NEED(unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	NEED(mount("none", "/dev/shm", "tmpfs", 0, NULL) == 0 && setenv("SENDFD_DIR", "/dev/shm", 1) == 0);
+	without_capabilities();
+	receive_as_told(from, to, 0);
+}
+
 /* The one whose inbox is asked for has none. */
 static void only_waits(int from, int to)
 {
@@ -94,6 +113,12 @@ static void prepare_with(void (*part)(int, int))
 static void first(void) { prepare_with(receives); }
 static void first_to_thread(void) { prepare_with(a_thread_receives); }
 static void first_to_user(void) { prepare_with(another_user_receives); }
+static void first_to_network(void) { prepare_with(receives_elsewhere); }
+static void first_by_file(void)
+{
+	prepare_with(receives_elsewhere);
+	without_capabilities();
+}
 static void nobody(void) { prepare_with(only_waits); }
 
 static void later(void)
@@ -184,6 +209,8 @@ const struct path SENDING[] = {
 	{"send-to-an-inbox-opened-anew", "sendfd", anew, one, is_there, ALWAYS},
 	{"first-send-to-a-thread", "sendfd", first_to_thread, one, is_there, OLD_TOO},
 	{"first-send-to-another-user", "sendfd", first_to_user, one, is_there, NEEDS_ROOT},
+	{"first-send-to-another-network", "sendfd", first_to_network, one, is_there, NEEDS_ROOT},
+	{"first-send-by-a-socket-file", "sendfd", first_by_file, one, is_there, NEEDS_ROOT | OLD_TOO},
 	{"send-without-an-inbox", "sendfd", nobody, one, was_not_sent, ALWAYS},
 	{"first-send-with-data", "sendfds", first, three, is_there, ALWAYS},
 	{"later-send-with-data", "sendfds", later, three, is_there, ALWAYS},

@@ -142,6 +142,40 @@ static bool is_listened_to(void)
 	return found;
 }
 
+static char directory_[200];
+
+void make_directory(void)
+{
+	const char *place = getenv("TMPDIR");
+	snprintf(directory_, sizeof directory_, "%s/directory-XXXXXX", place ? place : "/tmp");
+	NEED(mkdtemp(directory_) && setenv("SENDFD_DIR", directory_, 1) == 0);
+}
+
+const char *directory(void) { return directory_; }
+
+static int each_file(bool removes)
+{
+	int count = 0;
+	DIR *dir = opendir(directory_);
+	NEED(dir);
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		NEED(!removes || unlinkat(dirfd(dir), entry->d_name, 0) == 0);
+		count++;
+	}
+	closedir(dir);
+	return count;
+}
+
+int files_in_directory(void) { return each_file(false); }
+
+void remove_directory(void)
+{
+	each_file(true);
+	NEED(rmdir(directory_) == 0);
+}
+
 void compare(void)
 {
 	sigset_t pending;

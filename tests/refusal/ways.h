@@ -39,4 +39,10 @@ void note_before(void);
 void take(int number);
 void close_and_compare(void);
 void compare(void);
+
+/* A directory of this case's own, in which inboxes listen that are opened from now on. */
+void make_directory(void);
+const char *directory(void);
+int files_in_directory(void);
+void remove_directory(void); /* with what is in it */
 #endif

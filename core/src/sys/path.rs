@@ -16,17 +16,29 @@ pub(crate) fn directory_to_keep(path: &CStr) -> Result<PrivateFd> {
     PrivateFd::new_directory(|| open_directory(path))
 }
 
+/// A signal that interrupts it is none of the caller's.
 fn open_directory(path: &CStr) -> Result<OwnedFd> {
-    // SAFETY: a string that ends with a zero byte.
-    owned(unsafe { libc::open(path.as_ptr(), PLACE | libc::O_DIRECTORY) })
+    loop {
+        // SAFETY: a string that ends with a zero byte.
+        match owned(unsafe { libc::open(path.as_ptr(), PLACE | libc::O_DIRECTORY) }) {
+            Err(Errno(libc::EINTR)) => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// What has this name in a directory; a symbolic link is not followed.
 pub(crate) fn entry(directory: BorrowedFd<'_>, name: &CStr) -> Result<PrivateFd> {
     let flags = PLACE | libc::O_NOFOLLOW;
-    // SAFETY: a string that ends with a zero byte.
-    let open = || unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags) };
-    PrivateFd::new(|| owned(open()))
+    PrivateFd::new(|| {
+        loop {
+            // SAFETY: a string that ends with a zero byte.
+            match owned(unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags) }) {
+                Err(Errno(libc::EINTR)) => {}
+                opened => return opened,
+            }
+        }
+    })
 }
 
 const PLACE: c_int = libc::O_PATH | libc::O_CLOEXEC;
@@ -164,7 +176,7 @@ pub(crate) fn known(file: BorrowedFd<'_>) -> Result<Known> {
     // SAFETY: made of integers, zeroed, and filled by the successful call above.
     let found = unsafe { found.assume_init() };
     Ok(Known {
-        identity: (u64::from(found.device[0]) << 32 | u64::from(found.device[1]), found.inode),
+        identity: (libc::makedev(found.device[0], found.device[1]), found.inode),
         is_socket: libc::mode_t::from(found.mode) & libc::S_IFMT == libc::S_IFSOCK,
         uid: found.uid,
         mount: found.mount,

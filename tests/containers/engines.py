@@ -96,32 +96,52 @@ def _podman_run(name: str, options: list[str], root: list[str]) -> list[str]:
     return ["run", "--rm", "-i", "--name", name, *network, *options, *root]
 
 
-def command(engine: str, name: str, options: list[str], program: list[str]) -> list[str]:
-    """What runs the program in a container of that name."""
+def reaching(engine: str, directory: str, volume: str) -> tuple[list[str], list[str]]:
+    """The options that give it $SENDFD_DIR, and a directory of the host."""
+    mounted = volume.removesuffix(":ro")
+    variable = f"SENDFD_DIR={directory}"
+    as_options = {
+        # Nothing is mounted: it has the host's files.
+        "host": (["env", variable], [f"mkdir -m 1777 {mounted}"]),
+        "bwrap": (["--setenv", *variable.split("=")], ["--bind", mounted, mounted]),
+        "nspawn": ([f"--setenv={variable}"], [f"--bind={mounted}"]),
+    }
+    of_directory, of_volume = as_options.get(engine, (["-e", variable], ["-v", f"{mounted}:{volume}"]))
+    return of_directory if directory else [], of_volume if volume else []
+
+
+def command(engine: str, name: str, options: list[str], directory: str, volume: str) -> list[str]:
+    """What runs the program of this test in a container of that name."""
     root = str(sandbox.PLACE / "root")
-    parent = f"--cgroup-parent={sandbox.cgroup()}"
+    program = ["/peer"]
+    of_directory, of_volume = reaching(engine, directory, volume)
     if engine == "host":
-        return [*options, str(sandbox.PLACE / "root") + program[0], *program[1:]]
+        # There is a directory for all of the host; who is not to be in it says so.
+        environment = of_directory or ([] if volume else ["env", "SENDFD_DIR="])
+        return [*options, *environment, root + program[0]]
+    if engine == "bwrap":
+        words = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--unshare-all"]
+        return [*options, *words, *of_directory, *of_volume, *program]
+    if engine == "runc":
+        return ["runc", "--root", f"{sandbox.PLACE}/runc", "run", "--bundle", str(_bundle(engine, name, root, program)), name]
+    if engine == "gvisor":
+        words = ["runsc", "--root", f"{sandbox.PLACE}/runsc", "--network=none", "--ignore-cgroups", "--platform=ptrace"]
+        return [*words, "run", "--bundle", str(_bundle(engine, name, root, program)), name]
+    options = [*of_directory, *of_volume, *options]
     if engine == "docker":
         return [*_docker(), "run", "--rm", "-i", "--name", name, *options, IMAGE, *program]
-    if engine in ("podman", "pod"):
-        from_image = any(option.startswith("--userns") for option in options)
-        source = [IMAGE] if from_image else ["--rootfs", root + ":O"]
-        return [*_podman(), *_podman_run(name, [parent, *options], source), *program]
     if engine == "rootless":
-        words = ["podman", "--runtime=runc", *_podman_run(name, options, ["--rootfs", str(sandbox.PLACE / "user-root")])]
+        # One of its own, since it stays as the engine leaves it: with the directories that something was mounted on.
+        own = str(sandbox.PLACE / f"root-{name}")
+        _do("cp", "-a", sandbox.PLACE / "user-root", own)
+        words = ["podman", "--runtime=runc", *_podman_run(name, options, ["--rootfs", own])]
         return sandbox.as_user([*words, *program])
-    if engine == "bwrap":
-        words = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--unshare-all", *program]
-        return sandbox.as_user(words) if "user" in options else words
     if engine == "nspawn":
-        words = ["systemd-nspawn", "-q", "-D", root, f"--machine={name}", "--register=no", "--keep-unit"]
-        return [*words, "--private-network", "--pipe", *options, *program]
-    bundle = _bundle(engine, name, root, program)
-    if engine == "runc":
-        return ["runc", "--root", f"{sandbox.PLACE}/runc", "run", "--bundle", str(bundle), name]
-    words = ["runsc", "--root", f"{sandbox.PLACE}/runsc", "--network=none", "--ignore-cgroups", "--platform=ptrace"]
-    return [*words, "run", "--bundle", str(bundle), name]
+        words = ["systemd-nspawn", "-q", "--volatile=overlay", "-D", root, f"--machine={name.replace('_', '-')}"]
+        return [*words, "--register=no", "--keep-unit", "--private-network", "--pipe", *options, *program]
+    from_image = any(option.startswith("--userns") for option in options)
+    source = [IMAGE] if from_image else ["--rootfs", root + ":O"]
+    return [*_podman(), *_podman_run(name, [f"--cgroup-parent={sandbox.cgroup()}", *options], source), *program]
 
 
 def _bundle(engine: str, name: str, root: str, program: list[str]) -> Path:

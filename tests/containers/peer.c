@@ -1,6 +1,6 @@
 /* One of the two in a test of containers: an inbox, and a sender on demand. Linked statically: it runs where there
  * is nothing else.
- *   peer            prints "here", opens the inbox, prints "ready ADDRESS", and obeys the lines of its standard input until that ends:
+ *   peer            prints "here", opens the inbox, prints "ready ADDRESS", and obeys its standard input:
  *   pid N TEXT      gives process N a file that holds TEXT; prints "sent", or "failed ERRNO"
  *   address A TEXT  likewise, to the inbox at A
  *   end             prints "end", after all that has come

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import engines
 from sandbox import UID
 
-HARDENED = ("--read-only", f"--user={UID}", "--cap-drop=all", "--security-opt=no-new-privileges")
+HARDENED = ("--read-only", f"--user={UID}:{UID}", "--cap-drop=all", "--security-opt=no-new-privileges")
 OWN_NETWORK = ("unshare", "--net")
+SHM = "/dev/shm"
+VOLUME = "/run/sendfd"
 AS_USER = ("setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--inh-caps=-all")
 
 
@@ -18,6 +21,9 @@ class Peer:
     options: tuple[str, ...] = ()
     # Those whose namespaces it joins, or who have to be there first.
     after: tuple[str, ...] = field(default=())
+    # With $SENDFD_DIR, and with a directory of the host mounted in the place of its own.
+    directory: str = ""
+    volume: str = ""
 
     @property
     def set_up(self) -> list[str]:
@@ -25,7 +31,7 @@ class Peer:
         shown = [option for option in self.options if option.startswith(("--net=", "--pid=", "--pod="))]
         for name in (*self.after, "the-pod"):
             shown = [option.replace(name, "NAME") for option in shown]
-        return shown
+        return shown + [" ".join(words) for words in engines.reaching(self.engine, self.directory, self.volume) if words]
 
 
 PEERS = {
@@ -33,34 +39,54 @@ PEERS = {
     "host_user": Peer("the host, a user", "host", AS_USER),
     "service": Peer("`PrivateNetwork=yes`, root", "host", OWN_NETWORK),
     "user_service": Peer("`PrivateNetwork=yes`, a user", "host", (*OWN_NETWORK, *AS_USER)),
+    "user_service_volume": Peer("`PrivateNetwork=yes`, a user", "host", (*OWN_NETWORK, *AS_USER), volume=VOLUME),
+    "host_user_volume": Peer("the host, a user", "host", AS_USER, volume=VOLUME),
+    "host_root_volume": Peer("the host, root", "host", volume=VOLUME),
     "docker": Peer("docker", "docker"),
     "docker_sibling": Peer("another docker", "docker"),
-    "docker_net_host": Peer("docker `--net=host`", "docker", ("--net=host",)),
+    "docker_net_host": Peer("docker", "docker", ("--net=host",)),
     "docker_pid_host": Peer("docker `--pid=host`", "docker", ("--pid=host",)),
-    "docker_net_pid_host": Peer("docker `--net=host --pid=host`", "docker", ("--net=host", "--pid=host")),
-    "docker_joins_net": Peer("docker `--net=container:`it", "docker", ("--net=container:docker",), ("docker",)),
+    "docker_net_pid_host": Peer("docker", "docker", ("--net=host", "--pid=host")),
+    "docker_joins_net": Peer("another docker", "docker", ("--net=container:docker",), ("docker",)),
     "docker_hardened": Peer("docker, hardened", "docker", HARDENED),
+    "docker_hardened_shm": Peer("docker, hardened", "docker", HARDENED, directory=SHM),
+    "docker_other_group": Peer("docker, hardened, but `--user=UID`", "docker", (*HARDENED, f"--user={UID}"), directory=SHM),
+    "docker_volume": Peer("docker", "docker", volume=VOLUME),
+    "docker_sibling_volume": Peer("another docker", "docker", volume=VOLUME),
+    "docker_reads_volume": Peer("another docker", "docker", volume=VOLUME + ":ro"),
+    "docker_pid_host_volume": Peer("docker", "docker", ("--pid=host",), volume=VOLUME),
+    "docker_hardened_volume": Peer("docker, hardened", "docker", HARDENED, volume=VOLUME),
     "podman": Peer("podman", "podman"),
     "podman_sibling": Peer("another podman", "podman"),
-    "podman_net_host": Peer("podman `--net=host`", "podman", ("--net=host",)),
+    "podman_net_host": Peer("podman", "podman", ("--net=host",)),
     "podman_pid_host": Peer("podman `--pid=host`", "podman", ("--pid=host",)),
-    "podman_net_pid_host": Peer("podman `--net=host --pid=host`", "podman", ("--net=host", "--pid=host")),
-    "podman_joins": Peer(
-        "podman `--net=container: --pid=container:`it", "podman", ("--net=container:podman", "--pid=container:podman"), ("podman",)
-    ),
+    "podman_net_pid_host": Peer("podman", "podman", ("--net=host", "--pid=host")),
+    "podman_joins": Peer("another podman", "podman", ("--net=container:podman", "--pid=container:podman"), ("podman",)),
     "podman_userns": Peer("podman `--userns=auto`", "podman", ("--userns=auto",)),
+    "podman_userns_volume": Peer("podman `--userns=auto`", "podman", ("--userns=auto",), volume=VOLUME),
     "podman_hardened": Peer("podman, hardened", "podman", HARDENED),
+    "podman_hardened_shm": Peer("podman, hardened", "podman", HARDENED, directory=SHM),
+    "podman_hardened_volume": Peer("podman, hardened", "podman", HARDENED, volume=VOLUME),
+    "podman_volume": Peer("podman", "podman", volume=VOLUME),
+    "podman_sibling_volume": Peer("another podman", "podman", volume=VOLUME),
     "pod": Peer("podman, in a pod", "pod", ("--pod=the-pod",)),
     "pod_sibling": Peer("another in that pod", "pod", ("--pod=the-pod",)),
     "pod_hardened": Peer("podman, in a pod, hardened", "pod", ("--pod=the-pod", *HARDENED)),
     "rootless": Peer("podman, rootless", "rootless"),
+    "rootless_shm": Peer("podman, rootless", "rootless", directory=SHM),
+    "rootless_volume": Peer("podman, rootless", "rootless", volume=VOLUME),
     "rootless_sibling": Peer("another of that user", "rootless"),
-    "rootless_joins": Peer("one `--net=container:`it", "rootless", ("--net=container:rootless",), ("rootless",)),
-    "rootless_net_host": Peer("podman, rootless, `--net=host`", "rootless", ("--net=host",)),
+    "rootless_sibling_volume": Peer("another of that user", "rootless", volume=VOLUME),
+    "rootless_joins": Peer("another of that user", "rootless", ("--net=container:rootless",), ("rootless",)),
+    "rootless_net_host": Peer("podman, rootless", "rootless", ("--net=host",)),
     "rootless_keep_id": Peer("podman, rootless, `--userns=keep-id`", "rootless", ("--userns=keep-id",)),
+    "rootless_keep_id_shm": Peer("podman, rootless, `--userns=keep-id`", "rootless", ("--userns=keep-id",), directory=SHM),
     "runc": Peer("runc", "runc"),
     "bwrap": Peer("bubblewrap `--unshare-all`, root", "bwrap"),
-    "bwrap_user": Peer("bubblewrap `--unshare-all`, a user", "bwrap", ("user",)),
+    "bwrap_user": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER),
+    "bwrap_user_shm": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER, directory=SHM),
+    "bwrap_user_volume": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER, volume=VOLUME),
     "nspawn": Peer("systemd-nspawn `--private-network`", "nspawn"),
+    "nspawn_volume": Peer("systemd-nspawn `--private-network`", "nspawn", volume=VOLUME),
     "gvisor": Peer("gVisor", "gvisor"),
 }

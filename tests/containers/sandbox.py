@@ -19,6 +19,7 @@ USER = "sendfd-test"
 # Ids that belong to no user of the machine, for the engines' user namespaces.
 SUBORDINATE = 1_800_000_000
 PLACE = Path("/run/sendfd-test")
+DIRECTORY = Path("/run/sendfd")
 CGROUPS = Path("/sys/fs/cgroup")
 INSIDE = "SENDFD_TEST_CGROUP"
 HIDDEN = ("/run", "/dev/shm", "/var/lib/containers", "/var/cache/containers")
@@ -94,6 +95,9 @@ def furnish(program: Path) -> None:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode={mode}", "none", folder], check=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=False, capture_output=True)
     PLACE.mkdir()
+    # What an administrator makes for all.
+    DIRECTORY.mkdir()
+    DIRECTORY.chmod(0o1777)
     _add_to("/etc/passwd", f"{USER}:x:{UID}:{UID}::{PLACE}/home:/bin/sh\n")
     _add_to("/etc/group", f"{USER}:x:{UID}:\n")
     for file in ("/etc/subuid", "/etc/subgid"):

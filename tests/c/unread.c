@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -456,6 +457,46 @@ static void with_a_clone(bool accepted)
 
 TEST(a_clone_that_holds_the_sockets_keeps_no_link_open) { with_a_clone(true); }
 TEST(a_clone_that_holds_the_sockets_keeps_no_connection_waiting) { with_a_clone(false); }
+
+static size_t threads(void)
+{
+	size_t count = 0;
+	DIR *tasks = opendir("/proc/self/task");
+	CHECK(tasks);
+	for (struct dirent *task; (task = readdir(tasks));)
+		count += task->d_name[0] != '.';
+	closedir(tasks);
+	return count;
+}
+
+/* Where the parent has closed its inbox before such a child closes what it has inherited, the child is the last
+ * to do so, and releases what waits. */
+TEST(a_child_that_closes_last_does_not_wait)
+{
+	for (size_t i = 0; i < 2; i++) {
+		sendfd_inbox *inbox = open_named(FLAGS[i]);
+		struct child sender = lingerer(&PARCEL);
+		CHECK_ERR(sendfd_recvs(inbox, NULL, 0, NULL, 0, NULL, &NOW), EMSGSIZE); /* the link is accepted */
+		int go[2];
+		CHECK(pipe2(go, O_CLOEXEC) == 0);
+		pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			char byte;
+			close(go[1]);
+			CHECK_EQ(read(go[0], &byte, 1), 0);
+			CHECK_AT_ONCE(CHECK_ERR(sendfd_inbox_fileno(inbox), EPERM));
+			syscall(SYS_exit_group, 0);
+		}
+		sendfd_inbox_close(inbox);
+		while (threads() > 1) /* which has copies for a moment */
+			sched_yield();
+		close(go[1]);
+		CHECK(exited_well(pid));
+		close(go[0]);
+		end(&sender);
+	}
+}
 
 /* --- answers --------------------------------------------------------------------------------------- */
 static int asker_waits[2], go_on[2];

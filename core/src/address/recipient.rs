@@ -1,6 +1,7 @@
 //! The task that a sender means, and the proof that a peer is that very task.
 
 use super::name::{Identity, if_supported};
+use super::network::unless_short;
 use super::proc;
 use super::task::Target;
 use super::text::Address;
@@ -267,8 +268,8 @@ fn gone(errno: Errno) -> Errno {
 
 /// The task of that id and start time, in its own pid namespace, which has to be ours.
 pub(crate) fn visible(id: i32, at: u64) -> Result<i32> {
-    let here = matches!(proc::start_time(id), Ok(Some(start)) if start == at)
-        && proc::innermost_id(id) == Ok(id);
+    let here = unless_short(proc::start_time(id))? == Some(at)
+        && unless_short(proc::innermost_id(id).map(Some))? == Some(id);
     if here { Ok(id) } else { Err(Errno(libc::EOPNOTSUPP)) }
 }
 

@@ -195,6 +195,9 @@ pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
     }
 }
 
+#[cfg(test)]
+const MOST_INTERRUPTIONS: u32 = 1500;
+
 /// Runs a handler in the calling thread again and again, until it is dropped.
 #[cfg(test)]
 #[derive(Debug)]
@@ -214,7 +217,11 @@ impl Interruptions {
         let ends = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let until = std::sync::Arc::clone(&ends);
         std::thread::spawn(move || {
-            while !until.load(std::sync::atomic::Ordering::Relaxed) {
+            // A wait that each of them begins anew shall come to an end some time, too.
+            for _ in 0..MOST_INTERRUPTIONS {
+                if until.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
                 // SAFETY: takes no pointers.
                 unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGUSR2) };
                 std::thread::sleep(std::time::Duration::from_millis(10));

@@ -126,11 +126,11 @@ test-refusal: all  ## every system call refused with every error
 
 test: try-containers
 .PHONY: test-containers try-containers
-test-containers: all  ## docker, podman, runc, bubblewrap and others: who reaches whom; installs podman, runc and bubblewrap
+test-containers: all cli  ## docker, podman, runc, bubblewrap and others: who reaches whom; installs podman, runc and bubblewrap
 	tools/setup containers
 	tests/containers/run
 
-try-containers: all  ## the same with the engines that are there, installing none
+try-containers: all cli  ## the same with the engines that are there, installing none
 	tests/containers/run
 
 test-security:  ## SECURITY.md and docs/namespaces.md name a test for each statement

@@ -1,7 +1,9 @@
 /* Memory that is shared by label, in the place of pidfd_getfd: the owner keeps memfds, and whoever it may
  * answer asks for one by the owner's pid and a label. No ptrace right, no common parent, no path.
  * Usage: share LABEL=TEXT...   keeps them, and answers until it is ended
- *        share PID LABEL       fetches one, and prints what it holds */
+ *        share PID LABEL       fetches one, and prints what it holds
+ *        share LABEL           the same, from the address that the environment has as OWNER: out of a container, see
+ *                              examples/containers/memory */
 #include <sendfd.h>
 
 #include <errno.h>
@@ -58,7 +60,12 @@ static int own(char **texts, int count)
 		perror("sendfd_inbox_open");
 		return 1;
 	}
-	printf("share %d keeps %d\n", (int)getpid(), count);
+	char address[SENDFD_ADDRESS_MAX];
+	if (sendfd_inbox_address(inbox, address, sizeof address) < 0) {
+		perror("sendfd_inbox_address");
+		return 1;
+	}
+	printf("share %d at %s keeps %d\n", (int)getpid(), address, count);
 	fflush(stdout);
 
 	for (;;) {
@@ -83,14 +90,15 @@ static int own(char **texts, int count)
 	return 1;
 }
 
-static int fetch(pid_t owner, const char *label)
+static int fetch(pid_t owner, const char *address, const char *label)
 {
 	const struct timespec patience = {5, 0};
 	sendfd_outbox *outbox;
 	char said[80];
 	int memfd;
 
-	if (sendfd_outbox_open(owner, SENDFD_SIGNO, &patience, &outbox) < 0) {
+	if ((address != NULL ? sendfd_outbox_open_address(address, &patience, &outbox)
+			     : sendfd_outbox_open(owner, SENDFD_SIGNO, &patience, &outbox)) < 0) {
 		perror("sendfd_outbox_open");
 		return 1;
 	}
@@ -119,10 +127,12 @@ int main(int argc, char **argv)
 	int result = 2;
 
 	if (argc == 3 && strchr(argv[2], '=') == NULL)
-		result = fetch(atoi(argv[1]), argv[2]);
+		result = fetch(atoi(argv[1]), NULL, argv[2]);
+	else if (argc == 2 && strchr(argv[1], '=') == NULL && getenv("OWNER") != NULL)
+		result = fetch(0, getenv("OWNER"), argv[1]);
 	else if (argc > 1)
 		result = own(argv + 1, argc - 1);
 	if (result == 2)
-		fprintf(stderr, "usage: share LABEL=TEXT...  or  share PID LABEL\n");
+		fprintf(stderr, "usage: share LABEL=TEXT...  or  share PID LABEL  or  OWNER=ADDRESS share LABEL\n");
 	return result;
 }

@@ -16,10 +16,19 @@ import sandbox
 CONFIGURATION = """
 [containers]
 default_ulimits = ["nofile={files}:{files}", "nproc={processes}:{processes}"]
+log_driver = "k8s-file"
 [engine]
 events_logger = "none"
 cgroup_manager = "cgroupfs"
+runtime = "runc"
 """
+STORAGE = """
+[storage]
+driver = "overlay"
+graphroot = "{place}/podman/root"
+runroot = "{place}/podman/run"
+"""
+PODMAN = shutil.which("podman") or "podman"
 # What each needs on the machine.
 PROGRAMS = {
     "host": (),
@@ -48,26 +57,24 @@ def _do(*words: object, **more: object) -> subprocess.CompletedProcess:
     return subprocess.run([*map(str, words)], check=True, capture_output=True, timeout=60, **more)
 
 
-def _podman() -> list[str]:
-    place = sandbox.PLACE / "podman"
-    return ["podman", "--root", str(place / "root"), "--runroot", str(place / "run"), "--runtime", "runc"]
-
-
 def _image() -> bytes:
     return _do("tar", "-C", sandbox.PLACE / "root", "-c", ".").stdout
 
 
 def set_up(engine: str) -> None:
     """What is done once, before the first program is run."""
+    storage = sandbox.PLACE / "storage.conf"
+    storage.write_text(STORAGE.format(place=sandbox.PLACE))
+    os.environ["CONTAINERS_STORAGE_CONF"] = str(storage)
     configuration = sandbox.PLACE / "containers.conf"
     files, processes = (resource.getrlimit(limit)[1] for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC))
     configuration.write_text(CONFIGURATION.format(files=files, processes=processes))
     os.environ["CONTAINERS_CONF"] = str(configuration)
     if engine == "podman":
         # User namespaces by --userns=auto are made of images alone.
-        _do(*_podman(), "import", "-", IMAGE, input=_image())
+        _do(PODMAN, "import", "-", IMAGE, input=_image())
     elif engine == "pod":
-        _do(*_podman(), "pod", "create", "--name", "the-pod", "--network=none", f"--cgroup-parent={sandbox.cgroup()}")
+        _do(PODMAN, "pod", "create", "--name", "the-pod", "--network=none", f"--cgroup-parent={sandbox.cgroup()}")
     elif engine == "docker":
         _start_docker()
 
@@ -134,14 +141,14 @@ def command(engine: str, name: str, options: list[str], directory: str, volume: 
         # One of its own, since it stays as the engine leaves it: with the directories that something was mounted on.
         own = str(sandbox.PLACE / f"root-{name}")
         _do("cp", "-a", sandbox.PLACE / "user-root", own)
-        words = ["podman", "--runtime=runc", *_podman_run(name, options, ["--rootfs", own])]
+        words = [PODMAN, *_podman_run(name, options, ["--rootfs", own])]
         return sandbox.as_user([*words, *program])
     if engine == "nspawn":
         words = ["systemd-nspawn", "-q", "--volatile=overlay", "-D", root, f"--machine={name.replace('_', '-')}"]
         return [*words, "--register=no", "--keep-unit", "--private-network", "--pipe", *options, *program]
     from_image = any(option.startswith("--userns") for option in options)
     source = [IMAGE] if from_image else ["--rootfs", root + ":O"]
-    return [*_podman(), *_podman_run(name, [f"--cgroup-parent={sandbox.cgroup()}", *options], source), *program]
+    return [PODMAN, *_podman_run(name, [f"--cgroup-parent={sandbox.cgroup()}", *options], source), *program]
 
 
 def _bundle(engine: str, name: str, root: str, program: list[str]) -> Path:

@@ -5,7 +5,6 @@
  *   address A TEXT  likewise, to the inbox at A
  *   end             prints "end", after all that has come
  * What comes is printed as "got PID UID GID TEXT". */
-#define _GNU_SOURCE
 #include <sendfd.h>
 
 #include <errno.h>

@@ -87,8 +87,8 @@ def cgroup() -> str:
     return "/" + os.environ[INSIDE]
 
 
-def furnish(program: Path) -> None:
-    """Inside: an empty /run, a loopback, a user with subordinate ids, and almost empty roots with that program."""
+def furnish(programs: list[Path]) -> None:
+    """Inside: an empty /run, a loopback, a user with subordinate ids, and almost empty roots with these programs."""
     for folder in HIDDEN:
         if Path(folder).is_dir():
             mode = "1777" if folder == "/dev/shm" else "755"
@@ -109,7 +109,8 @@ def furnish(program: Path) -> None:
         for folder in ("proc", "dev", "sys", "etc", "tmp", "run", "opt", "usr"):
             (PLACE / root / folder).mkdir()
         (PLACE / root / "tmp").chmod(0o1777)
-        shutil.copy(program, PLACE / root / program.name)
+        for program in programs:
+            shutil.copy(program, PLACE / root / program.name)
     for folder in (PLACE / "user-root").rglob("*"):
         os.chown(folder, UID, UID)
     (PLACE / "runtime").chmod(0o700)

@@ -18,6 +18,10 @@ const VERSION: u16 = 1;
 /// An answer is awaited at the last descriptor, which `nfds` does not count.
 const REPLY: u32 = 1;
 
+/// The only message from a receiver to a sender: the sender is a guest, and is let in.
+pub(crate) const WELCOME: [u8; HEADER] =
+    [b's', b'n', b'd', b'f', 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+
 /// What the header of a well-formed message says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
@@ -81,6 +85,15 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_welcome_is_no_parcel() {
+        assert_eq!(Header::decode(&WELCOME, HEADER), Err(Malformed::Nonsense));
+        assert_eq!(
+            (&WELCOME[..4], u16::from_le_bytes([WELCOME[4], WELCOME[5]])),
+            (&MAGIC[..], VERSION)
+        );
+    }
 
     fn header_and(change: impl FnOnce(&mut [u8; HEADER])) -> Result<Header, Malformed> {
         let mut bytes = Header { nfds: 3, len: 70, reply: false }.encode();

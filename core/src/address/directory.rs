@@ -4,7 +4,7 @@
 //! looked at from a descriptor, and in memory alone. What is found proves nothing; who listens there is proven
 //! as ever.
 
-use super::name::{Identity, Name, name};
+use super::name::{Identity, Name, Whom, name};
 use super::network::unless_short;
 use super::proc;
 use super::recipient::Recipient;
@@ -65,11 +65,11 @@ impl FileName {
 /// Hands `attempt` each socket file that can be the inbox of `to`, until one is the right one: in its own root,
 /// and then in ours.
 pub(crate) fn search<T>(
-    to: &Recipient<'_>,
+    (to, whom): (&Recipient<'_>, Whom),
     signal: Signal,
     mut attempt: impl FnMut(&PrivateFd) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let file_names = names(to, signal)?;
+    let file_names = names(to, signal, whom)?;
     let owners = owners(to)?;
     let mut look = |directory: &PrivateFd, open: Open, in_root_of: Option<i32>| {
         for name in file_names.iter().flatten() {
@@ -107,8 +107,8 @@ pub(crate) fn search<T>(
 type Open = fn(BorrowedFd<'_>, &CStr) -> Result<PrivateFd>;
 
 /// With each of the identities under which it may listen.
-fn names(to: &Recipient<'_>, signal: Signal) -> Result<[Option<FileName>; 2]> {
-    let file_name = |identity: Identity| FileName::of(&name(identity, signal));
+fn names(to: &Recipient<'_>, signal: Signal, whom: Whom) -> Result<[Option<FileName>; 2]> {
+    let file_name = |identity: Identity| FileName::of(&name(identity, signal, whom));
     let newest = to.identity()?;
     let oldest = unless_short(to.old_identity().map(Some))?.filter(|oldest| *oldest != newest);
     Ok([Some(file_name(newest)), oldest.map(file_name)])
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_file_name_is_the_address_in_one_level() {
-        let flat = |identity| FileName::of(&name(identity, Signal::DEFAULT));
+        let flat = |identity| FileName::of(&name(identity, Signal::DEFAULT, Whom::Own));
         assert_eq!(flat(Identity::Inode(74524)).as_c_str(), c"sendfd.1.74524.50");
         let longest = flat(Identity::Started { id: i32::MIN, at: u64::MAX });
         assert_eq!(longest.as_c_str(), c"sendfd.1.-2147483648.18446744073709551615.50");

@@ -8,7 +8,7 @@ pub use text::Address;
 mod recipient;
 pub(crate) use recipient::{Recipient, visible};
 mod name;
-pub(crate) use name::{Identity, Name, if_supported, name};
+pub(crate) use name::{Identity, Name, Whom, if_supported, name};
 mod network;
 pub(crate) use network::{Elsewhere, Network};
 pub(crate) mod directory;

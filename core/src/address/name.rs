@@ -56,10 +56,23 @@ pub(crate) fn if_supported<T>(result: Result<T>) -> Result<Option<T>> {
 /// How every name begins: with the version of the protocol.
 pub(crate) const PREFIX: &str = "sendfd.1/";
 
+/// For whom an inbox listens under a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whom {
+    /// Root, and the receiver's own users.
+    Own,
+    /// Those whom the receiver invites beside these.
+    Guests,
+}
+
 /// The abstract name of the inbox of that task for that signal.
-pub(crate) fn name(identity: Identity, signal: Signal) -> Name {
+pub(crate) fn name(identity: Identity, signal: Signal, whom: Whom) -> Name {
     let mut name = Name { bytes: [0; Name::MOST], len: 0 };
-    let written = write!(name, "{PREFIX}{identity}/{}", signal.number());
+    let suffix = match whom {
+        Whom::Own => "",
+        Whom::Guests => "/guests",
+    };
+    let written = write!(name, "{PREFIX}{identity}/{}{suffix}", signal.number());
     debug_assert!(written.is_ok(), "it has room for all numbers");
     name
 }
@@ -110,14 +123,16 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_protocol() {
-        let name = |identity| {
-            let name = name(identity, Signal::DEFAULT);
+        let name = |identity, whom| {
+            let name = name(identity, Signal::DEFAULT, whom);
             String::from_utf8(name.as_bytes().to_vec()).expect("ASCII")
         };
-        assert_eq!(name(Identity::Inode(74524)), "sendfd.1/74524/50");
-        assert_eq!(name(Identity::Started { id: 7, at: 285_039 }), "sendfd.1/7.285039/50");
-        let longest = name(Identity::Started { id: i32::MIN, at: u64::MAX });
-        assert_eq!(longest, "sendfd.1/-2147483648.18446744073709551615/50");
+        assert_eq!(name(Identity::Inode(74524), Whom::Own), "sendfd.1/74524/50");
+        assert_eq!(name(Identity::Inode(74524), Whom::Guests), "sendfd.1/74524/50/guests");
+        let started = Identity::Started { id: 7, at: 285_039 };
+        assert_eq!(name(started, Whom::Own), "sendfd.1/7.285039/50");
+        let longest = name(Identity::Started { id: i32::MIN, at: u64::MAX }, Whom::Guests);
+        assert_eq!(longest, "sendfd.1/-2147483648.18446744073709551615/50/guests");
     }
 
     #[test]

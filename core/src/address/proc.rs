@@ -169,6 +169,12 @@ pub(crate) fn overflow_uid() -> u32 {
     said.unwrap_or(DEFAULT_OVERFLOW_UID)
 }
 
+/// The same for groups.
+pub(crate) fn overflow_gid() -> u32 {
+    let said = read(format_args!("/proc/sys/kernel/overflowgid"));
+    said.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_OVERFLOW_UID)
+}
+
 /// What it is where nobody has changed it, and where there is no `/proc` to say so.
 const DEFAULT_OVERFLOW_UID: u32 = 65534;
 

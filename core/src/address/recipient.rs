@@ -9,8 +9,10 @@ use crate::sys::fd::{Awaited, PrivateFd, poll};
 use crate::sys::{Errno, Result, ids, pidfd, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-/// A task that existed, and that this process may signal, when it was looked up.
+/// A task that existed when it was looked up.
 pub(crate) struct Recipient<'a> {
+    /// This process may not signal it, and can only be its guest.
+    forbidden: bool,
     /// Its id here; 0 if it is not visible in this pid namespace.
     id: i32,
     pidfd: Option<Pidfd<'a>>,
@@ -34,7 +36,7 @@ impl AsFd for Pidfd<'_> {
 }
 
 impl<'a> Recipient<'a> {
-    /// Looks the task up and asks the kernel for the permission to signal it.
+    /// Looks the task up and asks the kernel whether it may be signalled.
     pub(crate) fn find(target: Target<'a>) -> Result<Recipient<'a>> {
         let mut found = match target {
             Target::Task(task) => Recipient::by_id(task.id())?,
@@ -55,9 +57,10 @@ impl<'a> Recipient<'a> {
             opened => opened,
         };
         let pidfd = if_supported(opened)?;
-        ids::may_signal(id)?;
+        let forbidden = is_forbidden(ids::may_signal(id))?;
         let inode = pidfd.as_ref().map(|fd| pidfd::inode(fd.as_fd())).transpose()?.flatten();
-        Ok(Recipient { id, pidfd: pidfd.map(Pidfd::Ours), inode, started: None })
+        let pidfd = pidfd.map(Pidfd::Ours);
+        Ok(Recipient { forbidden, id, pidfd, inode, started: None })
     }
 
     fn by_pidfd(pidfd: BorrowedFd<'a>) -> Result<Recipient<'a>> {
@@ -69,18 +72,19 @@ impl<'a> Recipient<'a> {
             Ok(None) => return Err(Errno(libc::EINVAL)),
             Err(errno) => return Err(errno),
         };
-        match pidfd::may_signal(pidfd) {
+        let forbidden = is_forbidden(match pidfd::may_signal(pidfd) {
             // KERNEL: no signal can be addressed out of a pid namespace. The uids decide then.
             // Without an inode it has no name that is known here.
             Err(Errno(libc::EINVAL)) if inode.is_none() => return Err(Errno(libc::ESRCH)),
-            Err(Errno(libc::EINVAL)) => {}
-            Err(Errno(libc::ENOSYS)) if id > 0 => ids::may_signal(id)?,
-            answer => answer?,
-        }
+            Err(Errno(libc::EINVAL)) => Ok(()),
+            Err(Errno(libc::ENOSYS)) if id > 0 => ids::may_signal(id),
+            answer => answer,
+        })?;
         if inode.is_none() && id == 0 {
             return Err(Errno(libc::ESRCH));
         }
-        Ok(Recipient { id, pidfd: Some(Pidfd::Theirs(pidfd)), inode, started: None })
+        let pidfd = Some(Pidfd::Theirs(pidfd));
+        Ok(Recipient { forbidden, id, pidfd, inode, started: None })
     }
 
     /// The task may be out of sight, so that the kernel cannot be asked for the permission to signal it.
@@ -88,10 +92,16 @@ impl<'a> Recipient<'a> {
     fn by_address(address: Address) -> Result<Recipient<'a>> {
         match address.identity() {
             Identity::Inode(inode) => {
-                Ok(Recipient { id: 0, pidfd: None, inode: Some(inode), started: None })
+                let (forbidden, inode) = (false, Some(inode));
+                Ok(Recipient { forbidden, id: 0, pidfd: None, inode, started: None })
             }
             Identity::Started { id, at } => Recipient::by_id(visible(id, at)?),
         }
+    }
+
+    /// Whether this process may not signal it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.forbidden
     }
 
     /// Its id here; 0 where it is not known.
@@ -212,6 +222,14 @@ impl<'a> Recipient<'a> {
             Ok(false) | Err(Errno(libc::ENOENT)) => Err(Errno(libc::EPERM)),
             Err(errno) => Err(errno),
         }
+    }
+}
+
+/// What the kernel answers when it is asked for the permission to signal.
+fn is_forbidden(answer: Result<()>) -> Result<bool> {
+    match answer {
+        Err(Errno(libc::EPERM)) => Ok(true),
+        answer => answer.map(|()| false),
     }
 }
 

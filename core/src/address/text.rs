@@ -1,6 +1,6 @@
 //! The text that names one inbox on this machine, in every namespace.
 
-use super::name::{self, Identity};
+use super::name::{self, Identity, Whom};
 use crate::error::{Call, Error, Result};
 use crate::signal::Signal;
 use std::fmt;
@@ -34,7 +34,7 @@ impl Address {
     /// Its bytes, which are ASCII.
     #[must_use]
     pub fn to_bytes(self) -> impl AsRef<[u8]> {
-        name::name(self.identity, self.signal)
+        name::name(self.identity, self.signal, Whom::Own)
     }
 
     pub(crate) fn new(identity: Identity, signal: Signal) -> Address {
@@ -106,7 +106,10 @@ mod tests {
         ] {
             let address = Address::new(identity, Signal::DEFAULT);
             let text = address.to_string();
-            assert_eq!(text.as_bytes(), name::name(identity, Signal::DEFAULT).as_bytes());
+            assert_eq!(
+                text.as_bytes(),
+                name::name(identity, Signal::DEFAULT, Whom::Own).as_bytes()
+            );
             assert_eq!(text.parse(), Ok(address));
             assert!(text.len() < Address::MAX);
         }

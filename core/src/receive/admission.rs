@@ -1,14 +1,36 @@
-//! Who may send to an inbox: root, and the receiver's own users.
+//! Who may send to an inbox: root, the receiver's own users, and its guests.
 
+use super::guests::Guests;
 use crate::address::{if_supported, proc};
 use crate::sys::ids::Uids;
 use crate::sys::{Errno, Result, pidfd, socket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// The process that has connected, as it is called here, if an inbox of these users admits it.
-pub(super) fn admitted(users: &[Uids], socket: BorrowedFd<'_>) -> Result<Option<i32>> {
+/// Whom a listener lets in.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule<'a> {
+    /// Root, and these.
+    Own(&'a [Uids]),
+    Guests(&'a Guests),
+}
+
+/// Who is let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Admitted {
+    /// The process that has connected, as it is called here.
+    pub(super) process: i32,
+    /// The user, if it comes as a guest.
+    pub(super) guest: Option<u32>,
+}
+
+/// Whoever has connected, if the rule says so.
+pub(super) fn admitted(rule: Rule<'_>, socket: BorrowedFd<'_>) -> Result<Option<Admitted>> {
     let peer = socket::peer(socket)?;
-    Ok(admits(users, peer.effective_uid, socket)?.then_some(peer.pid))
+    let (yes, guest) = match rule {
+        Rule::Own(users) => (admits(users, peer.effective_uid, socket)?, None),
+        Rule::Guests(guests) => (guests.invited(peer, socket)?, Some(peer.effective_uid)),
+    };
+    Ok(yes.then_some(Admitted { process: peer.pid, guest }))
 }
 
 fn admits(users: &[Uids], them: u32, socket: BorrowedFd<'_>) -> Result<bool> {

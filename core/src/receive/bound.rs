@@ -1,7 +1,7 @@
 //! Sockets bound to a name, and the names that this process holds.
 
 use super::directory::SocketFile;
-use crate::address::Name;
+use crate::address::{Name, Whom};
 use crate::sys::fd::{self, PrivateFd};
 use crate::sys::fork::PerProcess;
 use crate::sys::release::close_elsewhere;
@@ -27,6 +27,8 @@ pub(crate) struct Bound {
     /// In front of the socket: the file cannot become another one while that is open.
     file: Option<SocketFile>,
     pub(crate) socket: PrivateFd,
+    /// Who is to connect to it.
+    pub(crate) whom: Whom,
     /// Behind the socket: it is ours until that is closed.
     _held: Option<Held>,
 }
@@ -41,7 +43,7 @@ impl Bound {
     /// KERNEL: a child that was forked a moment ago holds the sockets of an inbox that we have closed
     /// since, or of the image before `exec`, until it runs for the first time and closes them. There
     /// is nothing that could be waited for.
-    pub(crate) fn bind(name: Name) -> Result<Bound> {
+    pub(crate) fn bind(name: Name, whom: Whom) -> Result<Bound> {
         let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
         let end = Instant::now() + FREE_WITHIN;
         while let Err(errno) = socket::bind(socket.as_fd(), name.as_bytes()) {
@@ -55,12 +57,12 @@ impl Bound {
         let mut ours = ours()?;
         ours.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))?;
         ours.push(name);
-        Ok(Bound { file: None, socket, _held: Some(Held(name)) })
+        Ok(Bound { file: None, socket, whom, _held: Some(Held(name)) })
     }
 
     /// One that is bound to a file.
-    pub(super) fn by_file(socket: PrivateFd, file: SocketFile) -> Bound {
-        Bound { file: Some(file), socket, _held: None }
+    pub(super) fn by_file(socket: PrivateFd, whom: Whom, file: SocketFile) -> Bound {
+        Bound { file: Some(file), socket, whom, _held: None }
     }
 
     /// Lets it be found, now that it listens; `false`: it cannot, and is to be closed.

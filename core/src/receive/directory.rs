@@ -2,7 +2,7 @@
 
 use super::bound::Bound;
 use crate::address::directory::{self, FileName};
-use crate::address::{Name, proc};
+use crate::address::{Name, Whom, proc};
 use crate::sys::fd::PrivateFd;
 use crate::sys::socket::{self, Blocking};
 use crate::sys::{Errno, Result, ids, path};
@@ -15,14 +15,14 @@ use std::path::Path;
 ///
 /// `asked` is what [`Options::directory`](super::options::Options) says. What is wrong with a directory that
 /// nobody has asked for is no reason not to open.
-pub(super) fn bind(asked: Option<&Path>, name: Name) -> Result<Option<Bound>> {
+pub(super) fn bind(asked: Option<&Path>, name: Name, whom: Whom) -> Result<Option<Bound>> {
     let name = FileName::of(&name);
     if let Some(path) = asked {
         let path = copy(path)?;
         return if path.is_empty() {
             Ok(None)
         } else {
-            SocketFile::bind(&path, name, true).map(Some)
+            SocketFile::bind(&path, (name, whom), true).map(Some)
         };
     }
     let named = directory::of_environment()?;
@@ -30,7 +30,7 @@ pub(super) fn bind(asked: Option<&Path>, name: Name) -> Result<Option<Bound>> {
     if path.is_empty() {
         return Ok(None);
     }
-    match SocketFile::bind(path, name, false) {
+    match SocketFile::bind(path, (name, whom), false) {
         Err(errno) if errno.is_shortage() => Err(errno),
         bound => Ok(bound.ok()),
     }
@@ -64,7 +64,7 @@ const TRIES: u32 = 8;
 const FOR_ALL: libc::mode_t = 0o777;
 
 impl SocketFile {
-    fn bind(path: &CStr, name: FileName, is_asked_for: bool) -> Result<Bound> {
+    fn bind(path: &CStr, (name, whom): (FileName, Whom), is_asked_for: bool) -> Result<Bound> {
         let directory = path::directory_to_keep(path)?;
         let socket = PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?;
         let temporary = bind_somehow(&socket, &directory, &name)?;
@@ -72,7 +72,7 @@ impl SocketFile {
             Ok(identity) => {
                 let temporary = Some(temporary);
                 let file = SocketFile { directory, temporary, name, identity, is_asked_for };
-                Ok(Bound::by_file(socket, file))
+                Ok(Bound::by_file(socket, whom, file))
             }
             Err(errno) => {
                 let _ = path::unlink(directory.as_fd(), temporary.as_c_str());

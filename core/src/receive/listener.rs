@@ -1,9 +1,11 @@
 //! A socket that listens for connections to an inbox.
 
-use super::admission;
+use super::admission::{self, Admitted, Rule};
 use super::bound::Bound;
+use super::guests::Guests;
 use super::notify::Notifier;
 use super::reserve::Reserve;
+use crate::address::Whom;
 use crate::sys::fd::PrivateFd;
 use crate::sys::ids::Uids;
 use crate::sys::socket;
@@ -16,6 +18,7 @@ const MOST_FRUITLESS: u32 = 1000;
 
 #[derive(Debug)]
 pub(super) struct Listener {
+    whom: Whom,
     /// None once the inbox is closed.
     bound: Option<Bound>,
     /// How many connections may wait to be accepted, but for one.
@@ -44,8 +47,8 @@ impl Listener {
             notifier.arm(listener.as_fd())?;
         }
         epoll::add(epoll, listener.as_fd())?;
-        let bound = Some(bound);
-        Ok(Listener { bound, backlog, ahead: 0, unidentified: None, former: us })
+        let (whom, bound) = (bound.whom, Some(bound));
+        Ok(Listener { whom, bound, backlog, ahead: 0, unidentified: None, former: us })
     }
 
     /// From now on connections are possible, unless it is one that the inbox can do without.
@@ -105,14 +108,15 @@ impl Listener {
         us == self.former
     }
 
-    /// The next link and the process at its other end, or `None` for one that was turned away, unread.
+    /// The next link and who is at its other end, or `None` for one that was turned away, unread.
     /// EAGAIN: nobody is there.
     pub(super) fn admit(
         &mut self,
         us: Uids,
+        guests: Option<&Guests>,
         (epoll, reserve): (BorrowedFd<'_>, &mut Reserve),
         unread: &mut Unread,
-    ) -> Result<Option<(PrivateFd, i32)>> {
+    ) -> Result<Option<(PrivateFd, Admitted)>> {
         let (socket, watched) = match self.unidentified.take() {
             Some(socket) => (socket, true),
             None => match self.accept(reserve, unread) {
@@ -126,8 +130,13 @@ impl Listener {
         // Looked at before any message is: whoever may not signal us is turned away, and what it sent
         // is released without ever entering our table.
         // What was sent to the user that we were counts as sent, and is not lost by our changing it.
-        match admission::admitted(&[us, self.former], socket.as_fd()) {
-            Ok(Some(process)) => Ok(Some((socket, process))),
+        let users = [us, self.former];
+        let rule = match (self.whom, guests) {
+            (Whom::Guests, Some(guests)) => Rule::Guests(guests),
+            _ => Rule::Own(&users),
+        };
+        match admission::admitted(rule, socket.as_fd()) {
+            Ok(Some(admitted)) => Ok(Some((socket, admitted))),
             Ok(None) => {
                 if watched {
                     epoll::remove(epoll, socket.as_fd());

@@ -1,6 +1,8 @@
 //! The listening sockets of one inbox: that for its own users first, those for others behind it.
 
+use super::admission::Admitted;
 use super::bound::Bound;
+use super::guests::Guests;
 use super::listener::Listener;
 use super::notify::Notifier;
 use super::reserve::Reserve;
@@ -18,6 +20,7 @@ pub(super) struct Listeners {
     /// In the order in which they are asked.
     all: Vec<Listener>,
     pub(super) reserve: Reserve,
+    pub(super) guests: Option<Guests>,
 }
 
 /// Connections that may wait to be accepted where they queue no signals.
@@ -41,7 +44,7 @@ fn backlog(signals: bool, sockets: usize) -> i32 {
 impl Listeners {
     /// Begins to listen on all sockets, which are bound.
     pub(super) fn open(
-        bound: Vec<Bound>,
+        (bound, guests): (Vec<Bound>, Option<Guests>),
         epoll: &Shared<PrivateFd>,
         notifier: Option<&Notifier>,
     ) -> Result<Listeners> {
@@ -57,7 +60,7 @@ impl Listeners {
         if let Some(first) = all.first().and_then(Listener::socket) {
             epoll.is_set_of(first);
         }
-        Ok(Listeners { epoll: epoll.clone(), all, reserve })
+        Ok(Listeners { epoll: epoll.clone(), all, reserve, guests })
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &PrivateFd> {
@@ -107,15 +110,16 @@ impl Listeners {
         self.all.iter().all(|listener| listener.has_seen(us))
     }
 
-    /// The next link from one of them and the process at its other end, or `None` for one that was turned
+    /// The next link from one of them and who is at its other end, or `None` for one that was turned
     /// away, unread. EAGAIN: nobody is there.
     pub(super) fn admit(
         &mut self,
         place: usize,
         us: Uids,
         unread: &mut Unread,
-    ) -> Result<Option<(PrivateFd, i32)>> {
-        self.all[place].admit(us, (self.epoll.as_fd(), &mut self.reserve), unread)
+    ) -> Result<Option<(PrivateFd, Admitted)>> {
+        let guests = self.guests.as_ref();
+        self.all[place].admit(us, guests, (self.epoll.as_fd(), &mut self.reserve), unread)
     }
 
     /// No connection is possible from now on, and whoever waits on the epoll set wakes up.

@@ -16,6 +16,7 @@ mod wait;
 mod queue;
 
 mod admission;
+mod guests;
 mod listener;
 mod listeners;
 pub(crate) mod take;

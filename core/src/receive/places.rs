@@ -3,19 +3,27 @@
 use super::bound::Bound;
 use super::directory;
 use super::options::Options;
-use crate::address::{self, Identity};
+use crate::address::{self, Identity, Whom};
 use crate::signal::Signal;
 use crate::sys::{Errno, Result};
 
-/// Sockets that are bound to all names of the inbox, in the order in which they are asked.
-pub(super) fn bind(identity: Identity, signal: Signal, options: Options<'_>) -> Result<Vec<Bound>> {
-    if options.anyone || !options.uids.is_empty() || !options.gids.is_empty() {
-        return Err(Errno(libc::EOPNOTSUPP));
-    }
-    let name = address::name(identity, signal);
+/// Sockets that are bound to all names of the inbox: those for its own users first. With `guests` there
+/// are some for guests.
+pub(super) fn bind(
+    identity: Identity,
+    signal: Signal,
+    options: Options<'_>,
+    guests: bool,
+) -> Result<Vec<Bound>> {
     let mut bound = Vec::new();
-    bound.try_reserve_exact(2).map_err(|_| Errno(libc::ENOMEM))?;
-    bound.push(Bound::bind(name)?);
-    bound.extend(directory::bind(options.directory, name)?);
+    for whom in [Whom::Own, Whom::Guests] {
+        if whom == Whom::Guests && !guests {
+            break;
+        }
+        let name = address::name(identity, signal, whom);
+        bound.try_reserve(2).map_err(|_| Errno(libc::ENOMEM))?;
+        bound.push(Bound::bind(name, whom)?);
+        bound.extend(directory::bind(options.directory, name, whom)?);
+    }
     Ok(bound)
 }

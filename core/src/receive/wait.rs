@@ -2,6 +2,7 @@
 //! sockets behind them.
 
 use super::announcement::Announcement;
+use super::guests::Guests;
 use super::mask::{self, Notified, OVERFLOW, Owner};
 use super::notify::Notifier;
 use super::options::Options;
@@ -65,8 +66,9 @@ impl Inner {
         let address = Address::new(identity, signal);
         let epoll = Shared::new(PrivateFd::new(epoll::create)?)?;
         let owner = notifier.is_some().then(Owner::this_thread);
-        let bound = places::bind(identity, signal, options)?;
-        let queue = Queue::open(signal, bound, epoll.clone(), notifier)?;
+        let guests = Guests::of(options)?;
+        let bound = places::bind(identity, signal, options, guests.is_some())?;
+        let queue = Queue::open(signal, (bound, guests), epoll.clone(), notifier)?;
         let (queue, closed) = (Mutex::new(queue), AtomicBool::new(false));
         let announcements = signal::Set::of(&[signal.number(), OVERFLOW]);
         Ok(Inner { signal, address, generation, owner, announcements, epoll, queue, closed })

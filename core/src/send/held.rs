@@ -2,6 +2,7 @@
 
 use super::fate::{Fate, Verdict};
 use super::link::Link;
+use super::welcome::Standing;
 use crate::address::{Recipient, Target};
 use crate::deadline::Deadline;
 use crate::error::To;
@@ -38,7 +39,7 @@ impl HeldLink {
         let generation = fork::generation();
         let signal = target.signal(signal);
         let recipient = Recipient::find(target)?;
-        let mut pause = 1;
+        let (mut pause, mut turned_away) = (1, false);
         let link = loop {
             match Link::open(&recipient, signal, deadline, interruptible) {
                 Err(Errno(libc::ECONNREFUSED)) if !matches!(deadline, Deadline::Now) => {
@@ -54,7 +55,17 @@ impl HeldLink {
                     }
                     pause = (pause * 2).min(LOOK_AGAIN_MS);
                 }
-                link => break link?,
+                link => {
+                    let link = link?;
+                    if wait_for_welcome(&link, deadline, interruptible, uncancelled)? {
+                        break link;
+                    }
+                    // Or the inbox was closed, which a further attempt tells.
+                    if turned_away {
+                        return Err(Errno(libc::EPERM));
+                    }
+                    turned_away = true;
+                }
             }
         };
         Ok(HeldLink { link, fate: Fate::default(), generation, to: target.into(), signal })
@@ -79,6 +90,16 @@ impl HeldLink {
             if !link.is_trusted() {
                 return gone;
             }
+            match link.standing()? {
+                Standing::LetIn => {}
+                Standing::NotYet if deadline.has_passed() => return Err(Errno(deadline.errno())),
+                Standing::NotYet => {
+                    wait_for_room(link, deadline, interruptible)?;
+                    continue;
+                }
+                Standing::TurnedAway if link.receiver_lives() => return Err(Errno(libc::EPERM)),
+                Standing::TurnedAway => return gone,
+            }
             match self.fate.of(|| link.send(message)) {
                 Ok(()) => return Ok(()),
                 Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => return gone,
@@ -91,10 +112,7 @@ impl HeldLink {
                     if deadline.has_passed() {
                         return Err(Errno(deadline.errno()));
                     }
-                    match link.wait_for_room(deadline) {
-                        Err(Errno(libc::EINTR)) if !interruptible => {}
-                        waited => waited?,
-                    }
+                    wait_for_room(link, deadline, interruptible)?;
                 }
                 sent => return sent,
             }
@@ -108,6 +126,34 @@ impl HeldLink {
 
     pub(crate) fn link(&self) -> &Link {
         &self.link
+    }
+}
+
+fn wait_for_room(link: &Link, deadline: Deadline, interruptible: bool) -> Result<()> {
+    match link.wait_for_room(deadline) {
+        Err(Errno(libc::EINTR)) if !interruptible => Ok(()),
+        waited => waited,
+    }
+}
+
+/// Waits until the receiver has let us in; where that must not wait, the first send will tell. `false`: it
+/// has turned us away.
+fn wait_for_welcome(
+    link: &Link,
+    deadline: Deadline,
+    interruptible: bool,
+    uncancelled: &Uncancelled,
+) -> Result<bool> {
+    loop {
+        match link.standing()? {
+            Standing::LetIn => return Ok(true),
+            Standing::TurnedAway => return Ok(false),
+            Standing::NotYet if matches!(deadline, Deadline::Now) => return Ok(true),
+            Standing::NotYet if deadline.has_passed() => return Err(Errno(deadline.errno())),
+            Standing::NotYet => {
+                uncancelled.except_in(|| wait_for_room(link, deadline, interruptible))?;
+            }
+        }
     }
 }
 

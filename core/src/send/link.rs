@@ -1,6 +1,7 @@
 //! A sender's connection to one inbox.
 
-use crate::address::{self, Elsewhere, Name, Network, Recipient, directory, proc};
+use super::welcome::{self, Standing, Welcome};
+use crate::address::{self, Elsewhere, Name, Network, Recipient, Whom, directory, proc};
 use crate::deadline::Deadline;
 use crate::outgoing::Message;
 use crate::signal::Signal;
@@ -29,6 +30,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: Connection,
+    welcome: Welcome,
     last_use: AtomicU64,
     /// When the receiver was last seen to live.
     last_look: AtomicU64,
@@ -39,29 +41,48 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Connects to the inbox of `to` for `signal`.
+    /// Connects to the inbox of `to` for `signal`, as a guest only where nothing else would let us in.
     ///
     /// Where its abstract name says nothing, because it is in another network namespace: first over there, for
     /// which nothing has to be set up, and which trusts nothing of what is there; then by its socket file.
     ///
-    /// ECONNREFUSED: it has none. ESRCH: it is gone. EPERM: it would not let us in. EAGAIN or
-    /// ETIMEDOUT: too many others wait to be accepted.
+    /// ECONNREFUSED: it has none. ESRCH: it is gone. EPERM: it would not let us in, and invites nobody.
+    /// EAGAIN or ETIMEDOUT: too many others wait to be accepted.
     pub(crate) fn open(
         to: &Recipient<'_>,
         signal: Signal,
         deadline: Deadline,
         interruptible: bool,
     ) -> Result<Link> {
+        let open_as = |whom| Link::find((to, whom), signal, deadline, interruptible);
+        let forbidden = Err(Errno(libc::EPERM));
+        match if to.is_forbidden() { forbidden } else { open_as(Whom::Own) } {
+            Err(Errno(libc::EPERM)) => match open_as(Whom::Guests) {
+                Err(Errno(libc::ECONNREFUSED)) => Err(Errno(libc::EPERM)),
+                invited => invited,
+            },
+            opened => opened,
+        }
+    }
+
+    /// Looks for the inbox in all places where it can be.
+    fn find(
+        (to, whom): (&Recipient<'_>, Whom),
+        signal: Signal,
+        deadline: Deadline,
+        interruptible: bool,
+    ) -> Result<Link> {
         let refused = Errno(libc::ECONNREFUSED);
-        let mut result = Link::open_in(None, to, signal, deadline, interruptible);
+        let open_in = |network| Link::open_in(network, (to, whom), signal, deadline, interruptible);
+        let mut result = open_in(None);
         if matches!(result, Err(errno) if errno == refused)
             && let Some(Elsewhere { network }) = to.elsewhere()?
         {
             if network.is_some() {
-                result = Link::open_in(network.as_ref(), to, signal, deadline, interruptible);
+                result = open_in(network.as_ref());
             }
             if matches!(result, Err(errno) if errno == refused) {
-                result = Link::open_by_file(to, signal, deadline, interruptible);
+                result = Link::open_by_file((to, whom), signal, deadline, interruptible);
             }
         }
         match result {
@@ -73,15 +94,15 @@ impl Link {
     /// Connects to one of its names, in our network namespace or in another one.
     fn open_in(
         network: Option<&Network<'_>>,
-        to: &Recipient<'_>,
+        (to, whom): (&Recipient<'_>, Whom),
         signal: Signal,
         deadline: Deadline,
         interruptible: bool,
     ) -> Result<Link> {
         let newest = to.identity()?;
         let attempt = |identity| {
-            let name = address::name(identity, signal);
-            Link::connect(network, to, &name, deadline, interruptible)
+            let name = address::name(identity, signal, whom);
+            Link::connect(network, (to, whom), &name, deadline, interruptible)
         };
         let refused = Errno(libc::ECONNREFUSED);
         let mut result = attempt(newest);
@@ -97,7 +118,7 @@ impl Link {
 
     fn connect(
         network: Option<&Network<'_>>,
-        to: &Recipient<'_>,
+        (to, whom): (&Recipient<'_>, Whom),
         name: &Name,
         deadline: Deadline,
         interruptible: bool,
@@ -129,12 +150,12 @@ impl Link {
                 Err(errno) => return Err(errno),
             }
         }
-        Link::prove(to, socket)
+        Link::prove((to, whom), socket)
     }
 
     /// Connects by a socket file, and waits at none that others may have made full as long as there is another.
     fn open_by_file(
-        to: &Recipient<'_>,
+        (to, whom): (&Recipient<'_>, Whom),
         signal: Signal,
         deadline: Deadline,
         interruptible: bool,
@@ -142,13 +163,15 @@ impl Link {
         loop {
             let mut is_full = false;
             let found =
-                directory::search(to, signal, |file| match Link::connect_by_file(to, file) {
-                    Err(Errno(libc::ECONNREFUSED)) => Ok(None),
-                    Err(Errno(libc::EAGAIN)) => {
-                        is_full = true;
-                        Ok(None)
+                directory::search((to, whom), signal, |file| {
+                    match Link::connect_by_file((to, whom), file) {
+                        Err(Errno(libc::ECONNREFUSED)) => Ok(None),
+                        Err(Errno(libc::EAGAIN)) => {
+                            is_full = true;
+                            Ok(None)
+                        }
+                        link => link.map(Some),
                     }
-                    link => link.map(Some),
                 })?;
             match found {
                 Some(link) => return Ok(link),
@@ -165,12 +188,12 @@ impl Link {
     }
 
     /// EAGAIN: too many others wait there to be accepted.
-    fn connect_by_file(to: &Recipient<'_>, file: &PrivateFd) -> Result<Link> {
+    fn connect_by_file((to, whom): (&Recipient<'_>, Whom), file: &PrivateFd) -> Result<Link> {
         let socket =
             Connection::new(PrivateFd::new_out_of_the_way(|| socket::create(Blocking::No))?);
         let connect = |path: &CStr| socket::connect_path(socket.as_fd(), path);
         match proc::with_descriptor(file.as_raw_fd(), connect) {
-            Ok(()) => Link::prove(to, socket),
+            Ok(()) => Link::prove((to, whom), socket),
             Err(errno) if errno.is_shortage() || errno == Errno(libc::EAGAIN) => Err(errno),
             // Nobody listens there any more, or it does not let us in.
             Err(_) => Err(Errno(libc::ECONNREFUSED)),
@@ -178,23 +201,40 @@ impl Link {
     }
 
     /// A link, if whoever is at the other end of `socket` is `to`, and lets us in.
-    fn prove(to: &Recipient<'_>, socket: Connection) -> Result<Link> {
+    fn prove((to, whom): (&Recipient<'_>, Whom), socket: Connection) -> Result<Link> {
         to.prove(socket.as_fd())?;
-        to.will_admit_us(socket.as_fd())?;
-        // The receiver sends nothing over a link. What it could send would wait here to be closed.
-        socket::stop_reading(socket.as_fd());
-        socket::pass_credentials(socket.as_fd())?;
+        match whom {
+            Whom::Own => {
+                to.will_admit_us(socket.as_fd())?;
+                welcome::need_not_wait(socket.as_fd())?;
+            }
+            // The receiver decides, and tells.
+            Whom::Guests => {}
+        }
+        let welcome = Welcome::of(whom);
         let process = match socket::peer_pidfd(socket.as_fd()) {
             Ok(_) => None,
             Err(_) => process_of(socket.as_fd())?,
         };
         OPENED.fetch_add(1, Ordering::Relaxed);
         let now = clock::coarse_ms();
-        let (last_use, last_look) = (AtomicU64::new(use_at(now)), AtomicU64::new(now));
-        Ok(Link { socket, last_use, last_look, inode: to.inode(), process })
+        // Who is not let in yet is looked at before each send.
+        let seen = if welcome.is_awaited() { 0 } else { now };
+        let (last_use, last_look) = (AtomicU64::new(use_at(now)), AtomicU64::new(seen));
+        Ok(Link { socket, welcome, last_use, last_look, inode: to.inode(), process })
     }
 
-    /// Queues one parcel, without waiting.
+    /// Whether the receiver has let us in.
+    pub(crate) fn standing(&self) -> Result<Standing> {
+        self.welcome.standing(self.as_fd(), || self.receiver_lives())
+    }
+
+    /// Whether it leads to those who are let in as guests.
+    pub(crate) fn is_of_a_guest(&self) -> bool {
+        self.welcome.is_for_guests()
+    }
+
+    /// Queues one parcel, without waiting. The receiver has let us in.
     #[inline]
     pub(crate) fn send(&self, message: &Message<'_>) -> Result<()> {
         message.put_on(self.socket.as_fd())
@@ -212,6 +252,9 @@ impl Link {
         if self.is_trusted_at(now) {
             return true;
         }
+        if self.welcome.is_awaited() {
+            return self.is_intact();
+        }
         let alive = self.reaches_the_living();
         if alive {
             self.last_look.store(now, Ordering::Relaxed);
@@ -219,7 +262,7 @@ impl Link {
         alive
     }
 
-    /// The same without a look: whether the last one was not long ago.
+    /// The same without a look: whether the last one was not long ago. Who is not let in is not trusted.
     pub(crate) fn is_trusted_at(&self, now: u64) -> bool {
         self.note_use(now);
         now.saturating_sub(self.last_look.load(Ordering::Relaxed)) <= TRUSTED_MS
@@ -227,17 +270,19 @@ impl Link {
 
     /// Whether it is what it was, its other end open, and the process there alive.
     pub(crate) fn reaches_the_living(&self) -> bool {
-        self.is_intact()
-            && !self.has_hung_up()
-            && match socket::peer_pidfd(self.as_fd()) {
-                Ok(fd) => pidfd::is_alive(fd.as_fd()),
-                Err(Errno(libc::ESRCH)) => false,
-                Err(_) => self.process.is_none_or(|(id, at)| match proc::start_time(id) {
-                    Ok(now) => now == Some(at),
-                    // Where it cannot be known, a send will show.
-                    Err(errno) => !matches!(errno, Errno(libc::ENOENT | libc::ESRCH)),
-                }),
-            }
+        self.is_intact() && !self.has_hung_up() && self.receiver_lives()
+    }
+
+    pub(crate) fn receiver_lives(&self) -> bool {
+        match socket::peer_pidfd(self.as_fd()) {
+            Ok(fd) => pidfd::is_alive(fd.as_fd()),
+            Err(Errno(libc::ESRCH)) => false,
+            Err(_) => self.process.is_none_or(|(id, at)| match proc::start_time(id) {
+                Ok(now) => now == Some(at),
+                // Where it cannot be known, a send will show.
+                Err(errno) => !matches!(errno, Errno(libc::ENOENT | libc::ESRCH)),
+            }),
+        }
     }
 
     pub(crate) fn has_hung_up(&self) -> bool {
@@ -245,19 +290,25 @@ impl Link {
     }
 
     pub(crate) fn is_of_no_use(&self) -> bool {
-        !self.is_intact() || self.has_hung_up()
+        // Whoever waits to be let in is to learn that it was turned away.
+        !self.is_intact() || (!self.welcome.is_awaited() && self.has_hung_up())
     }
 
-    /// Waits until a full inbox has room, its end has come, or the deadline has; or for a moment, after
-    /// which the caller makes sure that the receiver lives.
+    /// Waits until a full inbox has room or lets us in, its end has come, or the deadline has; or for a
+    /// moment, after which the caller makes sure that the receiver lives.
     pub(crate) fn wait_for_room(&self, deadline: Deadline) -> Result<()> {
         let left = deadline.left_ms();
-        let awaited = (self.as_fd(), Awaited::Writable);
+        let awaited = (self.as_fd(), self.awaited());
         match socket::peer_pidfd(self.as_fd()) {
             Ok(peer) => poll([awaited, (peer.as_fd(), Awaited::Readable)], left).map(drop),
             // There is nothing that would tell of its end.
             Err(_) => poll([awaited], deadline.at_most(LOOK_AGAIN).left_ms()).map(drop),
         }
+    }
+
+    /// What its socket is polled for by whoever cannot send yet.
+    pub(crate) fn awaited(&self) -> Awaited {
+        if self.welcome.is_awaited() { Awaited::Readable } else { Awaited::Writable }
     }
 
     /// A pidfd of the receiver's process, where the kernel gives one.
@@ -309,7 +360,8 @@ impl Link {
     pub(crate) fn to_nobody(last_use: u64) -> Link {
         let socket = PrivateFd::new(|| socket::create(Blocking::No)).expect("a socket");
         let (last_use, last_look) = (AtomicU64::new(last_use), AtomicU64::new(0));
-        Link { socket: Connection::new(socket), last_use, last_look, inode: None, process: None }
+        let (socket, welcome) = (Connection::new(socket), Welcome::of(Whom::Own));
+        Link { socket, welcome, last_use, last_look, inode: None, process: None }
     }
 
     pub(crate) fn leading_to(self, inode: u64) -> Link {
@@ -350,7 +402,7 @@ mod tests {
     fn connect_in_vain(signo: i32, timeout: Duration, interruptible: bool) -> (Errno, Duration) {
         let signal = Signal::new(signo).expect("real-time");
         let listener = PrivateFd::new(|| socket::create(Blocking::No)).expect("a socket");
-        let name = address::name(Identity::own(false).expect("known"), signal);
+        let name = address::name(Identity::own(false).expect("known"), signal, Whom::Own);
         socket::bind(listener.as_fd(), name.as_bytes()).expect("a free name");
         socket::listen(listener.as_fd(), 0).expect("bound");
         let us = Recipient::find(Task::this_process().into()).expect("this process");

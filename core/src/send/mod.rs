@@ -12,3 +12,4 @@ mod fate;
 mod held;
 
 mod link;
+mod welcome;

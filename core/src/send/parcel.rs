@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Key, Who};
 use super::link::Link;
+use super::welcome::Standing;
 use crate::address::{Identity, Recipient, Target, Task, visible};
 use crate::deadline::Deadline;
 use crate::error::{self, Call, Result, To};
@@ -98,9 +99,29 @@ impl Outgoing<'_> {
         let _uncancelled = Uncancelled::begin();
         let deadline = Deadline::after(self.timeout);
         let key = key_of(target, signal)?;
-        let mut lost_one = false;
+        let (mut lost_one, mut turned_away) = (false, false);
         loop {
             let link = self.link(cache, key, target, signal, deadline)?;
+            match link.standing()? {
+                Standing::LetIn => {}
+                Standing::NotYet if deadline.has_passed() => {
+                    let errno = if turned_away { libc::EPERM } else { deadline.errno() };
+                    return Err(Errno(errno));
+                }
+                Standing::NotYet => {
+                    self.wait(&link, deadline)?;
+                    continue;
+                }
+                // Or the inbox was closed, which an attempt to connect again tells.
+                Standing::TurnedAway => {
+                    cache.remove(key, &link);
+                    if turned_away {
+                        return Err(Errno(libc::EPERM));
+                    }
+                    turned_away = true;
+                    continue;
+                }
+            }
             match link.send(message) {
                 Ok(()) => return Ok(()),
                 // Whatever it says, it is not the link that says it.
@@ -145,7 +166,9 @@ impl Outgoing<'_> {
         cache.drop_the_dead();
         let recipient = Recipient::find(target)?;
         let known = cache.find(key, recipient.id(), recipient.inode());
-        let link = match known.filter(|link| link.is_intact() && link.is_trusted()) {
+        let permitted = |link: &Link| !recipient.is_forbidden() || link.is_of_a_guest();
+        let of_use = |link: &Link| link.is_intact() && link.is_trusted();
+        let link = match known.filter(|link| permitted(link) && of_use(link)) {
             Some(link) => link,
             None => Shared::new(Link::open(&recipient, signal, deadline, self.interruptible)?)?,
         };

@@ -51,5 +51,7 @@ pub(crate) fn may_signal(id: i32) -> super::Result<()> {
 /// `tgkill(process, thread, 0)`: is that thread one of that process?
 pub(crate) fn is_thread_of(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 delivers nothing.
-    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) == 0 }
+    let asked = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };
+    // KERNEL: whether there is such a thread comes before whether it may be signalled.
+    asked == 0 || super::Errno::last() == super::Errno(libc::EPERM)
 }

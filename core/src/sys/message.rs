@@ -298,6 +298,26 @@ pub(crate) fn receive(
     Ok(seen)
 }
 
+/// What a look at a message without its descriptors has shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Glimpse {
+    /// Bytes of the whole message; 0 also for the end.
+    pub(crate) len: usize,
+    /// Descriptors or credentials come with it.
+    pub(crate) has_more: bool,
+}
+
+/// Looks at the first bytes of a message without consuming it, and without installing anything. Nobody here
+/// waits for what it holds.
+pub(crate) fn glimpse(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Glimpse> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut header = header(&raw mut part, 1);
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+    // SAFETY: a header whose pointers are all valid for the call.
+    let len = check_size(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
+    Ok(Glimpse { len, has_more: header.msg_flags & libc::MSG_CTRUNC != 0 })
+}
+
 /// Consumes the first message of `socket` and the references that it holds.
 pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     let nothing = std::ptr::null_mut();

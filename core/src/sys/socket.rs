@@ -217,12 +217,43 @@ pub(crate) fn set_send_timeout(socket: BorrowedFd<'_>, timeout: Option<Duration>
 pub(crate) struct Peer {
     pub(crate) pid: i32,
     pub(crate) effective_uid: u32,
+    pub(crate) effective_gid: u32,
 }
 
 /// `SO_PEERCRED`.
 pub(crate) fn peer(socket: BorrowedFd<'_>) -> Result<Peer> {
     let peer = option::<libc::ucred>(socket, libc::SO_PEERCRED)?;
-    Ok(Peer { pid: peer.pid, effective_uid: peer.uid })
+    Ok(Peer { pid: peer.pid, effective_uid: peer.uid, effective_gid: peer.gid })
+}
+
+/// `SO_PEERGROUPS`: the supplementary groups of the peer, as they were then.
+///
+/// KERNEL: ERANGE where there are more than there is room for, with their size.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> Result<Vec<u32>> {
+    let mut groups: Vec<u32> = Vec::new();
+    let mut wanted = 32;
+    loop {
+        groups.try_reserve_exact(wanted).map_err(|_| Errno(libc::ENOMEM))?;
+        groups.resize(wanted, 0);
+        let mut len = libc::socklen_t::try_from(wanted * size_of::<u32>())
+            .map_err(|_| Errno(libc::EINVAL))?;
+        let (socket, place) = (socket.as_raw_fd(), groups.as_mut_ptr().cast::<c_void>());
+        let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERGROUPS);
+        // SAFETY: room for `len` bytes, beyond which nothing is written, and a place for the length.
+        let told = unsafe { libc::getsockopt(socket, level, option, place, &raw mut len) };
+        let count = len as usize / size_of::<u32>();
+        match check(told) {
+            Ok(_) => {
+                groups.truncate(count);
+                return Ok(groups);
+            }
+            Err(Errno(libc::ERANGE)) if count > wanted => {
+                groups.clear();
+                wanted = count;
+            }
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// `SO_PEERPIDFD`; ESRCH if that process is gone and forgotten.

@@ -51,8 +51,9 @@ impl Queue {
             }
             match self.listeners.admit(place, us, &mut self.unread) {
                 Ok(admitted) => {
-                    if let Some((socket, process)) = admitted {
-                        let key = self.links.insert(socket, process);
+                    let admitted = admitted.and_then(|(socket, who)| self.seat(socket, who));
+                    if let Some((socket, who)) = admitted {
+                        let key = self.links.insert(socket, who);
                         self.unwatched.push_back(key);
                     }
                     if waiting != Waiting::All {
@@ -122,7 +123,8 @@ impl Queue {
     }
 
     pub(super) fn close_link(&mut self, key: Key) {
-        let Some(Link { socket, .. }) = self.links.remove(key) else { return };
+        let Some(Link { socket, guest, .. }) = self.links.remove(key) else { return };
+        self.note_departure(guest);
         if epoll::remove(self.epoll.as_fd(), socket.as_fd()) || socket.is_intact() {
             if self.notifier.is_some() {
                 socket::disarm(socket.as_fd());

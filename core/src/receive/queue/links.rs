@@ -6,6 +6,7 @@
 use super::Due;
 use crate::map::Map;
 use crate::parcel::Info;
+use crate::receive::admission::Admitted;
 use crate::receive::take::Room;
 use crate::sys::Result;
 use crate::sys::fd::PrivateFd;
@@ -26,6 +27,8 @@ pub(super) struct Link {
     pub(super) socket: PrivateFd,
     /// The process that has connected; 0 if it is not visible here.
     pub(super) process: i32,
+    /// Its user, if that is a guest.
+    pub(super) guest: Option<u32>,
     /// Stands in the queue with all of its bytes already.
     pub(super) due: bool,
     /// So many times one parcel of it is taken, and no more, when it is found readable.
@@ -80,11 +83,12 @@ impl Links {
     }
 
     /// There is room for it.
-    pub(super) fn insert(&mut self, socket: PrivateFd, process: i32) -> Key {
+    pub(super) fn insert(&mut self, socket: PrivateFd, who: Admitted) -> Key {
+        let Admitted { process, guest } = who;
         self.last_serial += 1;
         let (fd, serial) = (socket.as_raw_fd(), self.last_serial);
-        let link =
-            Link { serial, socket, process, due: false, only_one: 0, first_id: None, kept: None };
+        let (first_id, kept) = (None, None);
+        let link = Link { serial, socket, process, guest, due: false, only_one: 0, first_id, kept };
         self.by_number.insert(fd, link);
         Key { fd, serial }
     }
@@ -113,6 +117,15 @@ impl Links {
 
     pub(super) fn any_key(&self) -> Option<Key> {
         self.by_number.iter().next().map(|(fd, link)| Key { fd, serial: link.serial })
+    }
+
+    /// The links of guests, of one user or of all.
+    pub(super) fn of_guests(&self, user: Option<u32>) -> impl Iterator<Item = (Key, &Link)> {
+        let links = self.by_number.iter();
+        let links = links.filter(move |(_, link)| {
+            link.guest.is_some_and(|guest| user.is_none_or(|user| user == guest))
+        });
+        links.map(|(fd, link)| (Key { fd, serial: link.serial }, link))
     }
 
     pub(super) fn sockets(&self) -> impl Iterator<Item = &PrivateFd> {

@@ -8,12 +8,14 @@
 //! tell how much of its mail is unannounced.
 
 mod connections;
+mod guests;
 mod kept;
 mod links;
 
 use self::connections::Waiting;
 use self::links::{Key, Links};
 use super::bound::Bound;
+use super::guests::Guests;
 use super::listeners::Listeners;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
@@ -96,7 +98,7 @@ impl Queue {
     /// Begins to listen on sockets that are bound.
     pub(crate) fn open(
         signal: Signal,
-        bound: Vec<Bound>,
+        bound: (Vec<Bound>, Option<Guests>),
         epoll: Shared<PrivateFd>,
         notifier: Option<Notifier>,
     ) -> Result<Queue> {

@@ -28,6 +28,7 @@ static pthread_t threads[THREADS];
 
 static void open_all(void)
 {
+	need_limit(RLIMIT_NOFILE, 4096);
 	pthread_barrier_init(&opened, NULL, THREADS + 1);
 	pthread_barrier_init(&done, NULL, THREADS + 1);
 	for (intptr_t i = 0; i < THREADS; i++)
@@ -167,6 +168,7 @@ static void dies(void *arg)
 /* However many there are, some first contacts later none is left. */
 TEST(links_to_the_dead_are_given_up)
 {
+	need_limit(RLIMIT_NOFILE, 4096);
 	int before = count_fds();
 	struct child dying[THREADS];
 	for (int i = 0; i < THREADS; i++) {

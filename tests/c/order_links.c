@@ -76,6 +76,7 @@ static void given_up(const struct way *way)
 {
 	pthread_t threads[OTHERS];
 	long strange = 100;
+	need_limit(RLIMIT_NOFILE, 4096);
 	target = getpid();
 	set_limit(RLIMIT_SIGPENDING, way->queue);
 	pthread_barrier_init(&opened, NULL, OTHERS + 1);

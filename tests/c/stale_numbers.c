@@ -343,6 +343,7 @@ TEST(an_inbox_of_which_everything_was_closed)
 /* A child of a raw clone that closes everything, as those do who start containers, and begins anew. */
 TEST(a_raw_clone_that_begins_anew)
 {
+	need_limit(RLIMIT_NOFILE, MOST);
 	int numbers[8], lowest = lowest_free();
 	note_numbers();
 	sendfd_inbox *inbox = open_inbox(S, 0);

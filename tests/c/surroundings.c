@@ -226,6 +226,7 @@ static void *stays(void *arg)
 TEST_LIMIT(the_number_of_links_is_bounded, 40)
 {
 	pthread_t threads[OWNERS];
+	need_limit(RLIMIT_NOFILE, 4096);
 	pthread_barrier_init(&opened, NULL, OWNERS + 1);
 	pthread_barrier_init(&done, NULL, OWNERS + 1);
 	for (intptr_t i = 0; i < OWNERS; i++)

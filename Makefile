@@ -167,9 +167,23 @@ mutants:  ## breaks the core in one place after the other, and asks the C tests;
 demo: all  ## a real client is answered by workers in several languages
 	examples/demo/run
 
-.PHONY: bench
-bench: all  ## what a parcel costs, compared with other ways in the same run
+.PHONY: bench bench-quick bench-instructions bench-page
+bench: all  ## what a parcel costs, compared with other ways in the same run, into build/bench.json
 	bench/run
+
+bench-quick: all  ## the same in fewer rounds
+	bench/run --quick
+
+bench-instructions: all  ## how many instructions a send and a receive take, by callgrind
+	bench/run instructions
+
+bench-page: build/bench-venv/made  ## docs/performance.md and its charts, from build/bench.json
+	build/bench-venv/bin/python bench/page build/bench.json
+
+build/bench-venv/made: bench/requirements.txt
+	python3 -m venv --clear build/bench-venv
+	build/bench-venv/bin/pip install -q --disable-pip-version-check -r $<
+	touch $@
 
 .PHONY: python python-develop test-python
 python:  ## the Python wheel and source distribution, into build/python
@@ -178,7 +192,7 @@ python:  ## the Python wheel and source distribution, into build/python
 python-develop:
 	python/run develop
 
-bench demo: python-develop node
+bench bench-quick demo: python-develop node
 
 test: test-python
 test-python: all  ## the Python package: lints, types and tests

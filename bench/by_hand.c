@@ -1,5 +1,5 @@
-/* What the library does for a parcel once the link stands, written out: the same sockets, set up the
- * same way, and the same system calls (bench/calls shows that they are). */
+/* What the library promises for a parcel once the link stands, written out with the fewest system calls: the
+ * same sockets, set up the same way, and the same calls (bench/calls shows that they are). */
 #include "bench.h"
 
 #include <fcntl.h>
@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -127,19 +126,19 @@ static void quiet_put(int fd)
 	send_one(quiet_client, &one_fd, sizeof one_fd, fd);
 }
 
+/* Goes on with the link at hand, and asks epoll after a few dozen parcels, so that no other one starves. */
 static int quiet_take(void)
 {
-	static size_t left;
+	static int left;
 	struct epoll_event events[64];
 
 	if (left == 0) {
-		int waiting = 0, found = epoll_wait(quiet_epoll, events, 64, 0);
+		int found = epoll_wait(quiet_epoll, events, 64, 0);
 
 		must(found == 1 && events[0].data.u64 == (unsigned)quiet_link, "epoll_wait");
-		must(ioctl(quiet_link, FIONREAD, &waiting) == 0 && waiting > 0, "FIONREAD");
-		left = (size_t)waiting;
+		left = 32;
 	}
-	left -= sizeof one_fd;
+	left--;
 	return receive(quiet_link);
 }
 

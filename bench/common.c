@@ -17,24 +17,64 @@ void must(bool ok, const char *what)
 	}
 }
 
-void send_one(int socket, const void *bytes, size_t len, int fd)
+#define MOST_FDS 253
+
+union control {
+	char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(MOST_FDS * sizeof(int))];
+	struct cmsghdr align;
+};
+
+void send_all(int socket, const void *bytes, size_t len, const int *fds, int count)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	union control control;
 	struct iovec part = {(void *)bytes, len};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	const size_t size = (size_t)count * sizeof *fds;
 	struct cmsghdr *first;
 
 	message.msg_control = control.bytes;
-	message.msg_controllen = sizeof control.bytes;
+	message.msg_controllen = CMSG_LEN(size);
 	first = CMSG_FIRSTHDR(&message);
 	first->cmsg_level = SOL_SOCKET;
 	first->cmsg_type = SCM_RIGHTS;
-	first->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(first), &fd, sizeof fd);
+	first->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(first), fds, size);
 	must(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len, "sendmsg");
+}
+
+void send_one(int socket, const void *bytes, size_t len, int fd)
+{
+	send_all(socket, bytes, len, &fd, 1);
+}
+
+size_t receive_all(int socket, void *bytes, size_t size, int *fds, int count, int flags)
+{
+	union control control;
+	struct iovec part = {bytes, size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	bool found = false;
+	ssize_t len;
+
+	message.msg_control = control.bytes;
+	message.msg_controllen = sizeof control.bytes;
+	len = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
+	must(len > 0, "recvmsg");
+	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
+		if (at->cmsg_type == SCM_RIGHTS && at->cmsg_len == CMSG_LEN((size_t)count * sizeof *fds)) {
+			memcpy(fds, CMSG_DATA(at), (size_t)count * sizeof *fds);
+			found = true;
+		}
+	must(found, "control data");
+	return (size_t)len;
+}
+
+int receive_one(int socket, int flags)
+{
+	char byte;
+	int fd = -1;
+
+	must(receive_all(socket, &byte, 1, &fd, 1, flags) == 1, "one byte");
+	return fd;
 }
 
 struct address address_of(const char *name)
@@ -97,38 +137,4 @@ int epoll_of(int fd)
 	must(epoll >= 0, "epoll_create1");
 	epoll_also(epoll, fd);
 	return epoll;
-}
-
-int receive_one(int socket, int flags)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	char byte;
-	struct iovec part = {&byte, 1};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	int fd = -1;
-
-	message.msg_control = control.bytes;
-	message.msg_controllen = sizeof control.bytes;
-	must(recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC) == 1, "recvmsg");
-	for (struct cmsghdr *at = CMSG_FIRSTHDR(&message); at; at = CMSG_NXTHDR(&message, at))
-		if (at->cmsg_type == SCM_RIGHTS)
-			memcpy(&fd, CMSG_DATA(at), sizeof fd);
-	must(fd >= 0, "control data");
-	return fd;
-}
-
-static int compare(const void *left, const void *right)
-{
-	double l = *(const double *)left, r = *(const double *)right;
-
-	return (l > r) - (l < r);
-}
-
-double median(double *values, size_t count)
-{
-	qsort(values, count, sizeof *values, compare);
-	return (values[count / 2 - 1] + values[count / 2]) / 2;
 }

@@ -1,21 +1,16 @@
 /* What it takes to ask another process for a descriptor, on one processor: with the library; by hand, a byte
- * each way over a socket pair that both have, and the descriptor with the second; and with pidfd_getfd(),
- * two pipes saying which. */
+ * each way over a socket pair that both have, and the descriptor with the second; by hand over a new pair each,
+ * as the library does it; and with pidfd_getfd(), two pipes saying which. */
 #include "bench.h"
 
 #include "sendfd.h"
 
+#include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-#define ROUNDS 200
-#define REQUESTS 100 /* of each way in a round */
-#define TARGET 1.6
 
 struct asked {
 	pid_t pid;
@@ -49,6 +44,23 @@ static void answer_by_hand(int fd, int from, int to)
 		send_one(to, &byte, 1, fd);
 }
 
+/* With the calls that a request's promises need: the place goes with it, and closes with the answerer; who answered
+ * is known; a full table loses nothing; no close can block. */
+static void answer_over_pair(int fd, int from, int to)
+{
+	char byte = 0;
+
+	must(write(to, &byte, 1) == 1, "write");
+	for (int place;;) {
+		place = receive_one(from, MSG_PEEK);
+		shutdown(place, SHUT_RD);
+		must(recv(from, NULL, 0, MSG_TRUNC) == 1, "recv");
+		send_one(place, &byte, 1, fd);
+		shutdown(place, SHUT_WR);
+		close(place);
+	}
+}
+
 static void tell_the_number(int fd, int from, int to)
 {
 	char byte = 0;
@@ -74,6 +86,24 @@ static int ask_by_hand(const struct asked *asked)
 	return receive_one(asked->from, 0);
 }
 
+static int ask_over_pair(const struct asked *asked)
+{
+	struct pollfd polled = {.events = POLLIN};
+	int ends[2], fd;
+
+	must(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "socketpair");
+	pass_credentials(ends[0]);
+	send_one(asked->to, "x", 1, ends[1]);
+	close(ends[1]);
+	polled.fd = ends[0];
+	must(poll(&polled, 1, -1) == 1, "poll");
+	fd = receive_one(ends[0], MSG_PEEK);
+	must(recv(ends[0], NULL, 0, MSG_TRUNC) == 1, "recv");
+	shutdown(ends[0], SHUT_RD);
+	close(ends[0]);
+	return fd;
+}
+
 static int ask_for_the_number(const struct asked *asked)
 {
 	int number, fd;
@@ -85,12 +115,13 @@ static int ask_for_the_number(const struct asked *asked)
 	return fd;
 }
 
-enum { LIBRARY, HAND, GETFD, WAYS };
+enum { LIBRARY, PAIR, HAND, GETFD, WAYS };
 static const struct {
 	void (*answer)(int fd, int from, int to);
 	int (*ask)(const struct asked *asked);
 } ways[WAYS] = {
 	{answer_by_library, ask_by_library},
+	{answer_over_pair, ask_over_pair},
 	{answer_by_hand, ask_by_hand},
 	{tell_the_number, ask_for_the_number},
 };
@@ -100,7 +131,7 @@ static struct asked begin(int way, int fd)
 	struct asked asked = {0};
 	int pair[2];
 	char byte;
-	const int kind = way == HAND ? SOCK_SEQPACKET : SOCK_STREAM;
+	const int kind = way == HAND || way == PAIR ? SOCK_SEQPACKET : SOCK_STREAM;
 
 	must(socketpair(AF_UNIX, kind | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
 	asked.pid = fork();
@@ -120,14 +151,6 @@ static struct asked begin(int way, int fd)
 	return asked;
 }
 
-static double wall_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static bool may_getfd(const struct asked *asked)
 {
 	int fd = (int)syscall(SYS_pidfd_getfd, asked->pidfd, 0, 0);
@@ -137,44 +160,29 @@ static bool may_getfd(const struct asked *asked)
 	return fd >= 0;
 }
 
-void table_of_requests(int fd)
+static struct asked asked_of[WAYS];
+
+static void ask(int way, int times)
 {
-	static double times[WAYS][ROUNDS], ratios[ROUNDS];
-	struct asked asked[WAYS];
-	int count = WAYS;
+	while (times--)
+		close(ways[way].ask(&asked_of[way]));
+}
+
+static void by_library(int times) { ask(LIBRARY, times); }
+static void by_pair(int times) { ask(PAIR, times); }
+static void by_hand(int times) { ask(HAND, times); }
+static void by_getfd(int times) { ask(GETFD, times); }
+
+void requests(void)
+{
+	const struct contender contenders[WAYS] = {
+		{"sendfd", by_library}, {"by hand, a pair each", by_pair}, {"by hand, a standing pair", by_hand},
+		{"getfd", by_getfd}};
 
 	for (int way = 0; way < WAYS; way++)
-		asked[way] = begin(way, fd);
-	if (!may_getfd(&asked[GETFD]))
-		count = GETFD;
-	for (int round = -ROUNDS / 10; round < ROUNDS; round++) {
-		for (int i = 0; i < count; i++) {
-			int way = round % 2 ? count - 1 - i : i;
-			double start = wall_ns();
-
-			for (int n = 0; n < REQUESTS; n++)
-				close(ways[way].ask(&asked[way]));
-			if (round >= 0)
-				times[way][round] = (wall_ns() - start) / REQUESTS;
-		}
-	}
+		asked_of[way] = begin(way, null_fd);
+	compare("requests", "", contenders, may_getfd(&asked_of[GETFD]) ? WAYS : GETFD, 100, THE_WALL);
 	for (int way = 0; way < WAYS; way++)
-		kill(asked[way].pid, SIGKILL);
-	sendfd_outbox_close(asked[LIBRARY].outbox);
-
-	printf("\na request and its answer with a descriptor, two processes on one processor: ");
-	for (int to = HAND; to < count; to++) {
-		for (int round = 0; round < ROUNDS; round++)
-			ratios[round] = times[LIBRARY][round] / times[to][round];
-		double ratio = median(ratios, ROUNDS);
-
-		if (to == HAND)
-			printf("%.2f of a byte each way and the descriptor by hand (at most %.1f: %s)", ratio, TARGET,
-			       ratio > TARGET ? "missed" : "met");
-		else
-			printf(", %.2f of pidfd_getfd with a pipe to say which", ratio);
-	}
-	printf("; %.0f ns\n", median(times[LIBRARY], ROUNDS));
-	if (count < WAYS)
-		printf("pidfd_getfd is not allowed here\n");
+		kill(asked_of[way].pid, SIGKILL);
+	sendfd_outbox_close(asked_of[LIBRARY].outbox);
 }

@@ -1,5 +1,6 @@
 // What it costs to hand a connected socket to another process of Node on the same core and get it back:
-// by sendfd, and by the IPC channel of child_process, as ratios within one run.
+// by sendfd, and by the IPC channel of child_process, as ratios within one run. Prints JSON, a line for each row.
+//   node bench.mjs [SERIES]
 
 import { execFileSync, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,8 +8,8 @@ import net from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Inbox, send } from './lib/index.mjs';
 
-const ROUNDS = 2000;
-const SERIES = 9;
+const ROUNDS = 1000;
+const SERIES = Number(process.argv[2] ?? 9);
 
 /** What arrives goes back, and is closed here. */
 function byParcel(parcel) {
@@ -66,14 +67,29 @@ async function main() {
       const [standard, own] = [await time(ipc), await time(ours)];
       found.push({ standard, own, ratio: own / standard });
     }
-    found.sort((a, b) => a.ratio - b.ratio);
-    const { standard, own, ratio } = found[SERIES >> 1];
-    const us = [own, standard].map((x) => x.toFixed(1).padStart(7));
-    console.log(`${name.padEnd(52)} ${us[0]} us ${us[1]} us ${ratio.toFixed(2).padStart(6)}`);
+    const quartiles = (values) => {
+      values.sort((a, b) => a - b);
+      return [1, 2, 3].map((part) => values[Math.round(((values.length - 1) * part) / 4)]);
+    };
+    const row = (name, times, to) => {
+      const ns = Math.round(quartiles(times)[1] * 1000);
+      console.log(JSON.stringify({ group: 'node', parameter: '', name, ns, to }));
+    };
+    const ratios = quartiles(found.map(({ ratio }) => ratio));
+    const standard = `child_process send, beside ${name}`;
+    row(
+      name,
+      found.map(({ own }) => own),
+      { [standard]: ratios },
+    );
+    row(
+      standard,
+      found.map((round) => round.standard),
+      { [standard]: [1, 1, 1] },
+    );
   };
-  console.log('round trip, both on one core                          sendfd  send(handle)  ratio');
-  await compare('the descriptor (target 0.50)', descriptors);
-  await compare('and both ends make a net.Socket of it', withSockets);
+  await compare('the descriptor', descriptors);
+  await compare('a net.Socket at both ends', withSockets);
   child.kill();
   client.destroy();
   socket.destroy();

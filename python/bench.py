@@ -1,4 +1,4 @@
-"""Times sendfd against what CPython has, in the same run. Prints each ratio with its target.
+"""Times sendfd against what CPython has, in the same run. Prints JSON, one line for each row.
 
 python bench.py [--runs N]
 """
@@ -6,10 +6,13 @@ python bench.py [--runs N]
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import pickle
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from functools import partial
 from multiprocessing import Pipe, get_context, reduction
@@ -30,17 +33,20 @@ def time_of_one(call: Callable[[], None], times: int) -> float:
     return (time.perf_counter() - start) / times * 1e6
 
 
+def row(name: str, times: list[float], ratios: list[float], other: str) -> None:
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    ns = statistics.median(times) * 1e3
+    line = {"group": "python", "parameter": "", "name": name, "ns": round(ns, 1)}
+    print(json.dumps({**line, "to": {other: [low, middle, high]}}), flush=True)
+
+
 def compare(
-    what: str, target: float, ours: Callable[[], float], theirs: Callable[[], float], runs: int
+    name: str, other: str, ours: Callable[[], float], theirs: Callable[[], float], runs: int
 ) -> None:
-    """The two take turns, so that both see the same weather; the medians are compared."""
+    """The two take turns, so that both see the same weather, and are compared turn by turn."""
     pairs = [(ours(), theirs()) for _ in range(runs)]
-    our = statistics.median(pair[0] for pair in pairs)
-    their = statistics.median(pair[1] for pair in pairs)
-    ratio = our / their
-    verdict = "met" if ratio <= target else "MISSED"
-    print(f"{what}: {our:.2f} us, standard {their:.2f} us, ratio {ratio:.2f}")
-    print(f"    target at most {target}: {verdict}")
+    row(name, [our for our, _ in pairs], [our / their for our, their in pairs], other)
+    row(other, [their for _, their in pairs], [1.0 for _ in pairs], other)
 
 
 def one_process(runs: int) -> None:
@@ -58,9 +64,9 @@ def one_process(runs: int) -> None:
             os.close(socket.recv_fds(right, 1, 1)[1][0])
 
         def timed(call: Callable[[], None]) -> Callable[[], float]:
-            return lambda: time_of_one(call, 10_000)
+            return lambda: time_of_one(call, 2_000)
 
-        compare("send + recv", 0.8, timed(ours), timed(theirs), runs)
+        compare("send + recv", "send_fds + recv_fds", timed(ours), timed(theirs), runs)
 
 
 def echo(conn: Connection, parent: int, cpu: int) -> None:
@@ -73,7 +79,7 @@ def echo(conn: Connection, parent: int, cpu: int) -> None:
             os.close(handle)
 
 
-HANDLES = 2_000
+HANDLES = 500
 
 
 def round_trips(conn: Connection, child: int) -> float:
@@ -104,7 +110,7 @@ def two_processes(runs: int) -> None:
         there.close()
         children.append((process, here))
         times[installed] = partial(switched, installed, here, process.pid or 0)
-    compare("send_handle, round trip", 0.7, times[True], times[False], runs)
+    compare("send_handle, installed", "send_handle, round trip", times[True], times[False], runs)
     for process, conn in children:
         conn.send_bytes(b"stop")
         process.join()
@@ -149,12 +155,25 @@ def pickled(runs: int) -> None:
             return lambda: time_of_one(once, 200)
 
         ours = timed(sendfd.multiprocessing.DupFd)
-        compare("DupFd, pickled to unpickled", 0.3, ours, timed(standard), runs)
+        compare("sendfd's DupFd", "DupFd, pickled to unpickled", ours, timed(standard), runs)
     here.send_bytes(b"")
     process.join()
     here.close()
     sendfd.multiprocessing.uninstall()
     os.sched_setaffinity(0, cpus)
+
+
+def imported(runs: int) -> None:
+    """`import sendfd`, beside an interpreter that imports nothing."""
+
+    def started(code: str) -> Callable[[], float]:
+        command = [sys.executable, "-c", code]
+        return lambda: time_of_one(lambda: subprocess.run(command, check=True), 1)
+
+    pairs = [(started("import sendfd")(), started("pass")()) for _ in range(runs)]
+    cost = statistics.median(ours - nothing for ours, nothing in pairs)
+    line = {"group": "python", "name": "import sendfd", "value": cost / 1e3, "unit": "ms"}
+    print(json.dumps(line), flush=True)
 
 
 def main() -> None:
@@ -164,6 +183,7 @@ def main() -> None:
     one_process(runs)
     two_processes(runs)
     pickled(runs)
+    imported(runs)
 
 
 if __name__ == "__main__":

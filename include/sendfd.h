@@ -355,7 +355,8 @@ int sendfd_inbox_address(const struct sendfd_inbox *inbox,
  * {0, 0} then and expect -EAGAIN.
  *
  * -EINVAL  NULL;
- * -EPERM   opened before a fork.
+ * -EPERM   opened before a fork;
+ * -EBADF   the program has closed it behind the library's back.
  */
 int sendfd_inbox_fileno(const struct sendfd_inbox *inbox);
 
@@ -551,7 +552,8 @@ void sendfd_outbox_close(struct sendfd_outbox *outbox);
  * @return the descriptor, or a negative errno
  *
  * -EINVAL  NULL;
- * -EPERM   opened before a fork.
+ * -EPERM   opened before a fork;
+ * -EBADF   the program has closed it behind the library's back.
  */
 int sendfd_outbox_fileno(const struct sendfd_outbox *outbox);
 

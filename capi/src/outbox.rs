@@ -162,7 +162,8 @@ pub unsafe extern "C" fn sendfd_outbox_close(outbox: *mut sendfd_outbox) {
 /// @return the descriptor, or a negative errno
 ///
 /// -EINVAL  NULL;
-/// -EPERM   opened before a fork.
+/// -EPERM   opened before a fork;
+/// -EBADF   the program has closed it behind the library's back.
 ///
 /// # Safety
 /// `outbox` is open, or NULL.

@@ -280,7 +280,8 @@ pub unsafe extern "C" fn sendfd_inbox_address(
 /// {0, 0} then and expect -EAGAIN.
 ///
 /// -EINVAL  NULL;
-/// -EPERM   opened before a fork.
+/// -EPERM   opened before a fork;
+/// -EBADF   the program has closed it behind the library's back.
 ///
 /// # Safety
 /// `inbox` is open, or NULL.

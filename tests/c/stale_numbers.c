@@ -379,3 +379,28 @@ TEST(a_raw_clone_that_begins_anew)
 	expect_number(inbox, 3);
 	sendfd_inbox_close(inbox);
 }
+
+/* --- numbers that are handed out -------------------------------------------------------------------------- */
+/* Nobody waits for what the number has come to mean. */
+TEST(no_number_of_something_else_is_handed_out)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	sendfd_outbox *outbox;
+	CHECK_OK(sendfd_outbox_open(getpid(), S, &NOW, &outbox));
+	int set = CHECK_OK(sendfd_inbox_fileno(inbox)), link = CHECK_OK(sendfd_outbox_fileno(outbox));
+	int set_copy = dup(set), link_copy = dup(link);
+	for (int again = 0; again < 2; again++) {
+		if (again)
+			CHECK(dup2(2, set) == set && dup2(2, link) == link);
+		else
+			CHECK(close(set) == 0 && close(link) == 0);
+		CHECK_ERR(sendfd_inbox_fileno(inbox), EBADF);
+		CHECK_ERR(sendfd_outbox_fileno(outbox), EBADF);
+	}
+	CHECK(dup2(set_copy, set) == set && dup2(link_copy, link) == link);
+	CHECK(sendfd_inbox_fileno(inbox) == set && sendfd_outbox_fileno(outbox) == link);
+	close(set_copy);
+	close(link_copy);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(inbox);
+}

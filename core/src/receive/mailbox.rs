@@ -138,12 +138,12 @@ impl Mailbox {
     /// The descriptor that polls readable while there is mail, from any thread.
     ///
     /// # Errors
-    /// `EPERM`: opened before a fork.
+    /// `EPERM`: opened before a fork. `EBADF`: the program has closed it.
     pub fn fileno(&self) -> Result<RawFd> {
         let inner = self.inner();
         inner
             .check_generation()
-            .map(|()| inner.epoll.as_raw_fd())
+            .and_then(|()| inner.epoll.number_if_intact())
             .map_err(error::of(self.receiving(None)))
     }
 

@@ -10,7 +10,7 @@ use crate::sys::socket::{self, Blocking};
 use crate::sys::unread::Connection;
 use crate::sys::{Errno, Result, clock, pidfd};
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -244,6 +244,10 @@ impl Link {
     /// opened something else under it.
     pub(crate) fn is_intact(&self) -> bool {
         self.socket.is_intact()
+    }
+
+    pub(super) fn number_if_intact(&self) -> Result<RawFd> {
+        self.socket.number_if_intact()
     }
 
     /// Whether there is no reason to doubt that the receiver lives.

@@ -135,9 +135,9 @@ impl Outbox {
     /// the receiver.
     ///
     /// # Errors
-    /// `EPERM`: opened before a fork.
+    /// `EPERM`: opened before a fork. `EBADF`: the program has closed it.
     pub fn fileno(&self) -> Result<RawFd> {
-        let number = || self.held.check().map(|()| self.as_raw_fd());
+        let number = || self.held.check().and_then(|()| self.held.link().number_if_intact());
         number().map_err(error::of(taken::call(&self.held, None)))
     }
 

@@ -85,6 +85,11 @@ impl PrivateFd {
         table::is_intact(self.fd.as_raw_fd(), self.serial)
     }
 
+    /// Its number, for a caller outside the library. EBADF: it has come to mean something else.
+    pub(crate) fn number_if_intact(&self) -> Result<RawFd> {
+        if self.is_intact() { Ok(self.fd.as_raw_fd()) } else { Err(Errno(libc::EBADF)) }
+    }
+
     /// Closes it after a look has shown that it is intact.
     pub(crate) fn close_intact(self) {
         let mut this = ManuallyDrop::new(self);

@@ -104,3 +104,35 @@ impl AsRawFd for TakenWatch {
         self.as_fd().as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sys::fd::{Awaited, poll};
+    use crate::{Outbox, Outgoing, QuietInbox, Signal, Task};
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    /// C waits by a call of its own.
+    #[test]
+    fn a_watch_tells_when_the_last_one_is_taken() {
+        let signal = Signal::new(56).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
+        let watch = outbox.watch_taken().expect("memory");
+        let polls = |ms| poll([(watch.as_fd(), Awaited::Readable)], ms).expect("polls") != [0];
+        assert!(watch.is_taken().expect("nothing was sent"));
+        for _ in 0..3 {
+            outbox.send(Outgoing::from_raw(&[0])).expect("sends");
+        }
+        for _ in 0..3 {
+            assert!(!watch.is_taken().expect("it waits") && !polls(0));
+            inbox.recv(Some(Duration::ZERO)).expect("it is there");
+            assert!(polls(10_000), "asleep");
+        }
+        assert!(watch.is_taken().expect("the receiver lives") && !polls(0));
+        outbox.send(Outgoing::from_raw(&[0])).expect("sends");
+        drop(inbox);
+        assert!(polls(10_000), "asleep");
+        assert_eq!(watch.is_taken().map_err(|error| error.errno()), Err(libc::ECONNRESET));
+    }
+}

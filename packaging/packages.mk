@@ -17,3 +17,10 @@ dist:  ## all that a release has, for x86-64 and ARM, glibc and musl, in build/d
 .PHONY: test-dist
 test-dist: setup-dist  ## what is in build/dist, installed as users do, and used
 	tests/packages/dist
+
+.PHONY: audit
+# cargo-deny's list of known faults is fetched; the rest of it needs no network.
+audit:  ## licences and sources of what is published, faults known of it, and promises broken since BASE=the last version
+	$(CARGO) install --quiet --locked --root $(CARGO_OUT)/tools --target-dir $(CARGO_OUT)/tools/build cargo-deny@0.20.2 cargo-semver-checks@0.51.0
+	$(CARGO_OUT)/tools/bin/cargo-deny --locked check
+	$(if $(BASE),PATH="$(abspath $(CARGO_OUT))/tools/bin:$$PATH" $(CARGO) semver-checks -p sendfd-core --baseline-rev $(BASE))

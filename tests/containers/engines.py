@@ -117,15 +117,15 @@ def reaching(engine: str, directory: str, volume: str) -> tuple[list[str], list[
     return of_directory if directory else [], of_volume if volume else []
 
 
-def command(engine: str, name: str, options: list[str], directory: str, volume: str) -> list[str]:
+def command(engine: str, name: str, options: list[str], directory: str, volume: str, guests: str) -> list[str]:
     """What runs the program of this test in a container of that name."""
     root = str(sandbox.PLACE / "root")
-    program = ["/peer"]
+    program = ["/peer", *guests.split()]
     of_directory, of_volume = reaching(engine, directory, volume)
     if engine == "host":
         # There is a directory for all of the host; who is not to be in it says so.
         environment = of_directory or ([] if volume else ["env", "SENDFD_DIR="])
-        return [*options, *environment, root + program[0]]
+        return [*options, *environment, root + program[0], *program[1:]]
     if engine == "bwrap":
         words = ["bwrap", "--ro-bind", root, "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--unshare-all"]
         return [*options, *words, *of_directory, *of_volume, *program]

@@ -1,6 +1,7 @@
 /* One of the two in a test of containers: an inbox, and a sender on demand. Linked statically: it runs where there
  * is nothing else.
- *   peer            prints "here", opens the inbox, prints "ready ADDRESS", and obeys its standard input:
+ *   peer [anyone | uid N | gid N]  lets in such guests;
+ *                   prints "here", opens the inbox, prints "ready ADDRESS", and obeys its standard input:
  *   pid N TEXT      gives process N a file that holds TEXT; prints "sent", or "failed ERRNO"
  *   address A TEXT  likewise, to the inbox at A
  *   end             prints "end", after all that has come
@@ -87,7 +88,28 @@ static void obey(char *line, sendfd_inbox *inbox)
 	}
 }
 
-int main(void)
+static void open_inbox(int argc, char **argv, sendfd_inbox **inbox)
+{
+	sendfd_inbox_options options = {.size = sizeof options, .flags = SENDFD_INBOX_NOSIGNAL};
+	id_t guest = argc == 3 ? (id_t)atoi(argv[2]) : 0;
+
+	if (argc == 2 && strcmp(argv[1], "anyone") == 0) {
+		options.flags |= SENDFD_INBOX_ANYONE;
+	} else if (argc == 3 && strcmp(argv[1], "uid") == 0) {
+		options.uids = &guest;
+		options.nuids = 1;
+	} else if (argc == 3 && strcmp(argv[1], "gid") == 0) {
+		options.gids = &guest;
+		options.ngids = 1;
+	} else if (argc > 1) {
+		errno = EINVAL;
+		give_up(argv[1]);
+	}
+	if (sendfd_inbox_open_with(SENDFD_SIGNO, &options, inbox) < 0)
+		give_up("sendfd_inbox_open_with");
+}
+
+int main(int argc, char **argv)
 {
 	char line[256], address[SENDFD_ADDRESS_MAX];
 	sendfd_inbox *inbox;
@@ -95,8 +117,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setvbuf(stdin, NULL, _IONBF, 0);
 	puts("here");
-	if (sendfd_inbox_open(SENDFD_SIGNO, SENDFD_INBOX_NOSIGNAL, &inbox) < 0)
-		give_up("sendfd_inbox_open");
+	open_inbox(argc, argv, &inbox);
 	if (sendfd_inbox_address(inbox, address, sizeof address) < 0)
 		give_up("sendfd_inbox_address");
 	printf("ready %s\n", address);

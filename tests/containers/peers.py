@@ -24,6 +24,8 @@ class Peer:
     # With $SENDFD_DIR, and with a directory of the host mounted in the place of its own.
     directory: str = ""
     volume: str = ""
+    # Whom its inbox lets in besides: "anyone", "uid N" or "gid N".
+    guests: str = ""
 
     @property
     def set_up(self) -> list[str]:
@@ -31,12 +33,15 @@ class Peer:
         shown = [option for option in self.options if option.startswith(("--net=", "--pid=", "--pod="))]
         for name in (*self.after, "the-pod"):
             shown = [option.replace(name, "NAME") for option in shown]
+        of_guests = {"uid": "uids", "gid": "gids", "anyone": "SENDFD_INBOX_ANYONE"}
+        shown += [" ".join([of_guests[word] for word in self.guests.split() if word in of_guests])] if self.guests else []
         return shown + [" ".join(words) for words in engines.reaching(self.engine, self.directory, self.volume) if words]
 
 
 PEERS = {
     "host_root": Peer("the host, root", "host"),
     "host_user": Peer("the host, a user", "host", AS_USER),
+    "host_root_group": Peer("the host, root", "host", guests=f"gid {UID}"),
     "service": Peer("`PrivateNetwork=yes`, root", "host", OWN_NETWORK),
     "user_service": Peer("`PrivateNetwork=yes`, a user", "host", (*OWN_NETWORK, *AS_USER)),
     "user_service_volume": Peer("`PrivateNetwork=yes`, a user", "host", (*OWN_NETWORK, *AS_USER), volume=VOLUME),
@@ -56,6 +61,7 @@ PEERS = {
     "docker_reads_volume": Peer("another docker", "docker", volume=VOLUME + ":ro"),
     "docker_pid_host_volume": Peer("docker", "docker", ("--pid=host",), volume=VOLUME),
     "docker_hardened_volume": Peer("docker, hardened", "docker", HARDENED, volume=VOLUME),
+    "docker_volume_guests": Peer("docker", "docker", volume=VOLUME, guests=f"uid {UID}"),
     "podman": Peer("podman", "podman"),
     "podman_sibling": Peer("another podman", "podman"),
     "podman_net_host": Peer("podman", "podman", ("--net=host",)),
@@ -64,6 +70,8 @@ PEERS = {
     "podman_joins": Peer("another podman", "podman", ("--net=container:podman", "--pid=container:podman"), ("podman",)),
     "podman_userns": Peer("podman `--userns=auto`", "podman", ("--userns=auto",)),
     "podman_userns_volume": Peer("podman `--userns=auto`", "podman", ("--userns=auto",), volume=VOLUME),
+    "podman_userns_anyone": Peer("podman `--userns=auto`", "podman", ("--userns=auto",), volume=VOLUME, guests="anyone"),
+    "host_root_anyone": Peer("the host, root", "host", volume=VOLUME, guests="anyone"),
     "podman_hardened": Peer("podman, hardened", "podman", HARDENED),
     "podman_hardened_shm": Peer("podman, hardened", "podman", HARDENED, directory=SHM),
     "podman_hardened_volume": Peer("podman, hardened", "podman", HARDENED, volume=VOLUME),
@@ -72,8 +80,11 @@ PEERS = {
     "pod": Peer("podman, in a pod", "pod", ("--pod=the-pod",)),
     "pod_sibling": Peer("another in that pod", "pod", ("--pod=the-pod",)),
     "pod_hardened": Peer("podman, in a pod, hardened", "pod", ("--pod=the-pod", *HARDENED)),
+    "pod_guests": Peer("podman, in a pod", "pod", ("--pod=the-pod",), guests=f"uid {UID}"),
+    "pod_hardened_guests": Peer("podman, in a pod, hardened", "pod", ("--pod=the-pod", *HARDENED), guests="uid 0"),
     "rootless": Peer("podman, rootless", "rootless"),
     "rootless_shm": Peer("podman, rootless", "rootless", directory=SHM),
+    "rootless_anyone": Peer("podman, rootless", "rootless", guests="anyone"),
     "rootless_volume": Peer("podman, rootless", "rootless", volume=VOLUME),
     "rootless_sibling": Peer("another of that user", "rootless"),
     "rootless_sibling_volume": Peer("another of that user", "rootless", volume=VOLUME),
@@ -85,6 +96,7 @@ PEERS = {
     "bwrap": Peer("bubblewrap `--unshare-all`, root", "bwrap"),
     "bwrap_user": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER),
     "bwrap_user_shm": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER, directory=SHM),
+    "bwrap_user_anyone": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER, guests="anyone"),
     "bwrap_user_volume": Peer("bubblewrap `--unshare-all`, a user", "bwrap", AS_USER, volume=VOLUME),
     "nspawn": Peer("systemd-nspawn `--private-network`", "nspawn"),
     "nspawn_volume": Peer("systemd-nspawn `--private-network`", "nspawn", volume=VOLUME),

@@ -34,9 +34,9 @@ class Row:
         """The options that let the one reach the other."""
         if self.result != "arrives":
             return ""
-        if self.sender == "host_root":
-            return "none"
-        options = dict.fromkeys((*PEERS[self.sender].set_up, *PEERS[self.receiver].set_up))
+        both = (*PEERS[self.sender].set_up, *PEERS[self.receiver].set_up)
+        # The host's root needs none to get there, only to be let in.
+        options = dict.fromkeys(option for option in both if self.sender != "host_root" or option.startswith("SENDFD_"))
         return ", ".join(f"`{option}`" for option in options) or "none"
 
 
@@ -56,6 +56,8 @@ SECTIONS = {
         pid("docker_hardened", "host_user", "ECONNREFUSED"),
         pid("docker_hardened_shm", "host_user", uid="UID"),
         pid("docker_other_group", "host_user", "ECONNREFUSED"),
+        address("docker_volume", "host_user", "EPERM"),
+        address("docker_volume_guests", "host_user", uid="UID"),
         address("docker", "docker_sibling", "ECONNREFUSED"),
         address("docker", "docker_joins_net"),
         address("docker_volume", "docker_sibling_volume"),
@@ -83,23 +85,29 @@ SECTIONS = {
         address("podman_hardened_volume", "podman_volume", "EPERM"),
         address("podman_hardened_volume", "docker_hardened_volume", uid="UID"),
         pid("podman_userns", "host_root", "EPERM"),
+        pid("podman_userns_anyone", "host_root", uid=65534),
         address("podman_userns_volume", "podman_volume", "EPERM"),
+        address("podman_userns_anyone", "podman_volume", uid=65534),
         address("host_root", "podman", "ECONNREFUSED"),
         pid("host_root", "podman_pid_host", "ECONNREFUSED"),
         address("host_root", "podman_net_host", pid=True),
         pid("host_root", "podman_net_pid_host", pid=True),
         address("host_root_volume", "podman_volume", pid=True),
         address("host_root_volume", "podman_userns_volume", "EPERM"),
+        address("host_root_anyone", "podman_userns_volume", pid=True, uid="subordinate"),
     ],
     "a pod": [
         pid("pod", "host_root"),
         address("pod", "pod_sibling"),
         address("pod", "pod_hardened", "EPERM"),
+        address("pod_guests", "pod_hardened", uid="UID"),
         address("pod_hardened", "pod", "EPERM"),
+        address("pod_hardened_guests", "pod"),
         address("pod", "podman", "ECONNREFUSED"),
     ],
     "podman, rootless": [
         pid("rootless", "host_root", "EPERM"),
+        pid("rootless_anyone", "host_root", uid=65534),
         pid("rootless", "host_user", "ECONNREFUSED"),
         pid("rootless_shm", "host_user"),
         pid("rootless_keep_id", "host_user", "ECONNREFUSED"),
@@ -113,10 +121,13 @@ SECTIONS = {
         address("host_user_volume", "rootless_volume", pid=True, uid="UID"),
     ],
     "others": [
+        pid("host_root", "host_user", "EPERM"),
+        pid("host_root_group", "host_user", pid=True, uid="UID"),
         pid("runc", "host_root"),
         address("host_root", "runc", "ECONNREFUSED"),
         pid("bwrap", "host_root"),
         pid("bwrap_user", "host_root", "EPERM"),
+        pid("bwrap_user_anyone", "host_root", uid=65534),
         pid("bwrap_user", "host_user", "ECONNREFUSED"),
         pid("bwrap_user_shm", "host_user", uid="UID"),
         address("host_user_volume", "bwrap_user_volume", pid=True, uid="UID"),

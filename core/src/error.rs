@@ -188,7 +188,9 @@ impl Error {
                 "who listens there cannot be proven, or the thread has a descriptor table of its own"
             }
             (libc::EOPNOTSUPP, _) => "the calling thread has a descriptor table of its own",
-            (libc::EADDRINUSE, _) => "there is an inbox for this signal number already",
+            (libc::EADDRINUSE, _) => {
+                "there is an inbox for this signal number already, or its name is taken"
+            }
             (libc::EINTR, _) => "a signal handler ran",
             (libc::EPROTO, _) => "a peer speaks another protocol version",
             _ => return None,

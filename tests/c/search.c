@@ -173,8 +173,18 @@ static void no_more(void) { }
 PLANT(nothing, no_more)
 
 /* --- links ---------------------------------------------------------------------------------------------------- */
-static void link_directory(const char *to) { CHECK(rmdir("/run/sendfd") == 0 && symlink(to, "/run/sendfd") == 0); }
-static void link_file(const char *to) { CHECK(symlink(to, in("/run/sendfd")) == 0); }
+/* A link that nobody has followed today is not in memory alone: its time of access has to be written. */
+static void make_link(const char *to, const char *path)
+{
+	const struct timespec times[2] = {{time(NULL) + 3600, 0}, {time(NULL), 0}};
+	CHECK(symlink(to, path) == 0 && utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0);
+}
+static void link_directory(const char *to)
+{
+	CHECK(rmdir("/run/sendfd") == 0);
+	make_link(to, "/run/sendfd");
+}
+static void link_file(const char *to) { make_link(to, in("/run/sendfd")); }
 static const char *of_host(const char *path)
 {
 	static char text[PATH_MAX];
@@ -545,17 +555,16 @@ static void check_found(const char *directory, void (*make)(void))
 	child_join(&container);
 }
 
-/* A link that nobody has followed today is not in memory alone: its time of access has to be written. */
-static void link_that_was_followed(const char *to)
+static void elsewhere_by_a_link(void)
 {
-	const struct timespec times[2] = {{time(NULL) + 3600, 0}, {time(NULL), 0}};
 	CHECK(mkdir("/mnt/sockets", 0755) == 0);
-	link_directory(to);
-	CHECK(utimensat(AT_FDCWD, "/run/sendfd", times, AT_SYMLINK_NOFOLLOW) == 0);
+	link_directory("/mnt/sockets");
 }
-
-static void elsewhere_by_a_link(void) { link_that_was_followed("/mnt/sockets"); }
-static void elsewhere_by_a_relative_link(void) { link_that_was_followed("../mnt/sockets"); }
+static void elsewhere_by_a_relative_link(void)
+{
+	CHECK(mkdir("/mnt/sockets", 0755) == 0);
+	link_directory("../mnt/sockets");
+}
 
 TEST_NEEDS(found_in_run_sendfd, NEEDS) { check_found("/run/sendfd", NULL); }
 TEST_NEEDS(found_in_dev_shm, NEEDS) { check_found("/dev/shm", NULL); }

@@ -34,8 +34,12 @@ impl Mailbox {
     ///
     /// # Errors
     /// `EADDRINUSE` this task has one for that number already, or another user sits on its name;
-    /// `EMFILE`, `ENFILE` no descriptor left (four are needed); `ENOMEM`, `ENOBUFS`;
-    /// `ENOSPC` `/proc/sys/fs/epoll/max_user_watches` is reached.
+    /// `EMFILE`, `ENFILE` no descriptor left (four are needed, and two more to listen in a directory);
+    /// `ENOMEM`, `ENOBUFS`; `ENOSPC` `/proc/sys/fs/epoll/max_user_watches` is reached.
+    ///
+    /// For a [directory](Options::directory) that is asked for: `ENOENT`, `ENOTDIR`, `ELOOP`, `EACCES`, `EPERM`,
+    /// `EROFS`, `ENOSPC`, `ENAMETOOLONG`, as making a file there gives them; `EADDRINUSE` also if somebody
+    /// else's file has the name; `EINVAL` there is a zero byte in it.
     pub fn open(signal: Signal, options: Options<'_>) -> Result<Mailbox> {
         let Options { thread, signals, .. } = options;
         let call = Call::Open { signo: signal.number(), thread, signals };

@@ -17,6 +17,6 @@ pub struct Options<'a> {
     /// Any user of this machine may send.
     pub anyone: bool,
     /// Where it listens as well, for senders in other network namespaces. `None`: in `$SENDFD_DIR`, or in
-    /// `/run/sendfd` if that is there. The empty path: nowhere.
+    /// `/run/sendfd` if that is there; what is wrong with these is no reason not to open. The empty path: nowhere.
     pub directory: Option<&'a Path>,
 }

@@ -159,14 +159,16 @@ impl Error {
             }
             (libc::ETIMEDOUT, Call::OutboxOpen { .. }) => "it had no inbox in time",
             (libc::EPERM, Call::Outbox { .. } | Call::WaitTaken { .. } | Call::Answer { .. }) => {
-                "opened before a fork"
+                "opened before a fork, or turned away as a guest"
             }
             (libc::EPIPE, Call::Reply { .. }) => "the asker is gone, or has its answer",
             (libc::EAGAIN, Call::Reply { .. }) => "no room for the answer",
-            (libc::EPERM, _) if sending => "not allowed to signal it",
+            (libc::EPERM, _) if sending => "not allowed to signal it, and no guest of it",
             (libc::EPERM, Call::Open { .. }) => "refused by the kernel",
             (libc::EPERM, _) => "opened by another thread, or before a fork",
-            (libc::EAGAIN, _) if sending => "its queue is full",
+            (libc::EAGAIN, _) if sending => {
+                "its queue is full, or it has not let in this guest yet"
+            }
             (libc::EAGAIN, Call::Discard { .. }) => "it has been taken or discarded meanwhile",
             (libc::EAGAIN, _) => "nothing there",
             (libc::ETIMEDOUT, _) if sending => "its queue stayed full",

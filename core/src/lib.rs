@@ -22,7 +22,7 @@ pub use signal::Signal;
 mod outgoing;
 pub use outgoing::Outgoing;
 mod send;
-pub use send::{Outbox, TakenWatch, room, send, send_pidfd};
+pub use send::{Awaited, Outbox, TakenWatch, room, send, send_pidfd};
 
 mod receive;
 pub use receive::{Announcement, Inbox, Mailbox, Options, QuietInbox, read_with_fd};

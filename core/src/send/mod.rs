@@ -11,5 +11,7 @@ pub use taken::TakenWatch;
 mod fate;
 mod held;
 
+pub use crate::sys::fd::Awaited;
+
 mod link;
 mod welcome;

@@ -8,6 +8,7 @@ use crate::error::{self, Call, Result};
 use crate::outgoing::Outgoing;
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
+use crate::sys::fd::Awaited;
 use crate::sys::shared::Shared;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -90,7 +91,7 @@ impl Outbox {
     /// # Errors
     /// `EPIPE` the inbox is closed or its process is dead; `EAGAIN` its queue is full; `ETIMEDOUT` it was
     /// still full at the deadline; `EINVAL`, `EBADF`, `EMSGSIZE`, `ETOOMANYREFS`, `ENOMEM`, `ENOBUFS`,
-    /// `EINTR` as for [`Outgoing::send`]; `EPERM` opened before a fork.
+    /// `EINTR` as for [`Outgoing::send`]; `EPERM` opened before a fork, or turned away as a guest.
     pub fn send(&self, parcel: Outgoing<'_>) -> Result<()> {
         let _uncancelled = Uncancelled::begin();
         let deadline = Deadline::after(parcel.timeout);
@@ -129,6 +130,13 @@ impl Outbox {
             .check()
             .and_then(|()| TakenWatch::new(&self.held))
             .map_err(error::of(taken::call(&self.held, None)))
+    }
+
+    /// What [`fileno`](Outbox::fileno) is to be polled for after `EAGAIN`: [`Awaited::Readable`] for a guest
+    /// that the receiver has not let in yet.
+    #[must_use]
+    pub fn awaited(&self) -> Awaited {
+        self.held.link().awaited()
     }
 
     /// The descriptor that polls writable while there is room in the receiver's queue, and hangs up with

@@ -9,6 +9,7 @@ use crate::error::{self, Call, Result, To};
 use crate::outgoing::{Message, Outgoing};
 use crate::signal::Signal;
 use crate::sys::cancel::Uncancelled;
+use crate::sys::fd::Awaited;
 use crate::sys::shared::Shared;
 use crate::sys::{self, Errno, clock, fd, pidfd, thread_table};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -183,12 +184,14 @@ impl Outgoing<'_> {
     }
 }
 
-/// A descriptor that polls writable once a full queue has room again, or its end has come, for an
-/// event loop that must not wait in [`Outgoing::send`]. It is the caller's.
+/// A descriptor, and what to poll it for, that tells once a full queue has room again, or its end has come,
+/// for an event loop that must not wait in [`Outgoing::send`]. It is the caller's.
+///
+/// [`Awaited::Readable`]: the receiver has not let in this guest yet.
 ///
 /// # Errors
 /// As [`send`]; `EAGAIN`: there is nothing to poll yet, for too many others wait to be accepted.
-pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd> {
+pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<(OwnedFd, Awaited)> {
     let target = target.into();
     let call = Call::Room { to: target.into(), signo: signal.number() };
     let (any, signal) = (Outgoing::from_raw(&[]), target.signal(signal));
@@ -196,7 +199,7 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<OwnedFd
     thread_table::check()
         .and_then(|()| key_of(target, signal))
         .and_then(|key| any.link(Cache::of_this_process()?, key, target, signal, Deadline::Now))
-        .and_then(|link| fd::duplicate(link.as_fd()))
+        .and_then(|link| Ok((fd::duplicate(link.as_fd())?, link.awaited())))
         .map_err(error::of(call))
 }
 

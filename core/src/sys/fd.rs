@@ -242,9 +242,11 @@ pub(crate) fn numbers<'a>(fds: &'a [BorrowedFd<'_>]) -> &'a [RawFd] {
 }
 
 /// What `poll` is asked about one descriptor.
-#[derive(Clone, Copy)]
-pub(crate) enum Awaited {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Awaited {
+    /// `POLLOUT`.
     Writable,
+    /// `POLLIN`.
     Readable,
 }
 

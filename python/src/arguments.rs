@@ -4,17 +4,21 @@
 use crate::errors::os_error;
 use pyo3::exceptions::{PyOSError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView};
-use sendfd_core::{MAX_DATA, Signal, Target, Task};
+use pyo3::types::{PyBool, PyBytes, PyInt, PyMemoryView, PyString};
+use sendfd_core::{Address, MAX_DATA, Signal, Target, Task};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-/// The receiver: `to`, an id, or `pidfd`.
+/// The receiver: `to`, an id or an address, or `pidfd`.
 pub(crate) fn target<'py>(
     to: Option<&Bound<'py, PyAny>>,
     pidfd: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Target<'static>> {
     match (to, pidfd) {
+        (Some(to), None) if to.is_instance_of::<PyString>() => {
+            let address = to.extract::<String>()?.parse::<Address>();
+            address.map(Target::Address).map_err(os_error)
+        }
         (Some(to), None) => {
             Task::new(int("to", to.as_borrowed())?).map(Target::Task).map_err(os_error)
         }
@@ -174,6 +178,20 @@ impl<'py> FromPyObject<'_, 'py> for Timeout {
             Ok(timeout) => Ok(Timeout(Some(timeout.max(least)))),
             Err(_) => Err(PyValueError::new_err(format!("timeout is out of range: {seconds}"))),
         }
+    }
+}
+
+/// The number of a user or group.
+pub(crate) struct Id(pub(crate) u32);
+
+impl<'py> FromPyObject<'_, 'py> for Id {
+    type Error = PyErr;
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Id> {
+        let name = "a user or group";
+        if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+            return wrong(name, "an int", &value);
+        }
+        value.extract::<u32>().map(Id).map_err(|error| out_of_range(name, &value, error))
     }
 }
 

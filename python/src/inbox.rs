@@ -1,6 +1,6 @@
 //! The receiving end.
 
-use crate::arguments::{Signo, Timeout};
+use crate::arguments::{Id, Signo, Timeout};
 use crate::errors::os_error;
 use crate::no_room::{self, NoRoom};
 use crate::parcel::Parcel;
@@ -9,7 +9,10 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use sendfd_core::Options;
+use std::ffi::OsStr;
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -39,7 +42,8 @@ enum State {
 /// What it was opened with.
 struct Opened {
     signo: i32,
-    options: Options<'static>,
+    thread: bool,
+    signals: bool,
 }
 
 #[pymethods]
@@ -54,9 +58,25 @@ impl Mailbox {
     }
 
     /// Opens it; once.
-    fn _open(&self, py: Python<'_>, signal: Signo, thread: bool, signals: bool) -> PyResult<()> {
-        let (Signo(signal), options) = (signal, Options { thread, signals, ..Options::default() });
-        if self.opened.set(Opened { signo: signal.number(), options }).is_err() {
+    #[allow(clippy::too_many_arguments, reason = "as __init__ has them")]
+    #[allow(clippy::needless_pass_by_value, reason = "extracted arguments")]
+    fn _open(
+        &self,
+        py: Python<'_>,
+        signal: Signo,
+        thread: bool,
+        signals: bool,
+        users: Vec<Id>,
+        groups: Vec<Id>,
+        anyone: bool,
+        directory: Option<&[u8]>,
+    ) -> PyResult<()> {
+        let Signo(signal) = signal;
+        let numbers = |ids: &[Id]| ids.iter().map(|Id(id)| *id).collect::<Vec<_>>();
+        let (uids, gids) = (numbers(&users), numbers(&groups));
+        let directory = directory.map(|path| Path::new(OsStr::from_bytes(path)));
+        let options = Options { thread, signals, uids: &uids, gids: &gids, anyone, directory };
+        if self.opened.set(Opened { signo: signal.number(), thread, signals }).is_err() {
             return Err(PyValueError::new_err("this inbox has been opened already"));
         }
         // Waits where a name is still held by a child that was forked a moment ago.
@@ -64,6 +84,13 @@ impl Mailbox {
             py.detach(|| sendfd_core::Mailbox::open(signal, options)).map_err(os_error)?;
         *self.lock() = State::Open(Arc::new(mailbox));
         Ok(())
+    }
+
+    /// The text by which it can be reached without its process's pid being visible; no secret, and no
+    /// permission.
+    #[getter]
+    fn address(&self) -> PyResult<String> {
+        self.held()?.address().map(|address| address.to_string()).map_err(os_error)
     }
 
     /// The signal number that it was opened for.
@@ -75,13 +102,13 @@ impl Mailbox {
     /// Whether it is addressed by the id of the thread that opened it.
     #[getter]
     fn thread(&self) -> PyResult<bool> {
-        self.opened().map(|opened| opened.options.thread)
+        self.opened().map(|opened| opened.thread)
     }
 
     /// Whether it queues signals to that thread, which alone may use it then.
     #[getter]
     fn signals(&self) -> PyResult<bool> {
-        self.opened().map(|opened| opened.options.signals)
+        self.opened().map(|opened| opened.signals)
     }
 
     /// Whether it is closed, or was never opened.

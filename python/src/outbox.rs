@@ -10,7 +10,7 @@ use crate::wait::{Failure, Ready, pause, wait, wait_for};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use sendfd_core::{Signal, Target};
+use sendfd_core::{Awaited, Signal, Target};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -86,7 +86,7 @@ impl HeldLink {
         timeout: Timeout,
     ) -> PyResult<()> {
         let (outbox, fds, data) = (self.held()?, Descriptors::of(fds)?, data.as_bytes());
-        let ready = || Ok(Ready::Writable(outbox.as_raw_fd()));
+        let ready = || Ok(ready_to_send(&outbox));
         wait(py, timeout, ready, |left| outbox.send(fds.with(data).timeout(left).interruptible()))
             .map_err(PyErr::from)
     }
@@ -134,6 +134,11 @@ impl HeldLink {
         timeout: Timeout,
     ) -> PyResult<Parcel> {
         request(py, &*self.held()?, fds, data, timeout)
+    }
+
+    /// Whether it is not known yet whether the receiver lets in this guest; then it polls readable once it is.
+    fn _waits_to_be_let_in(&self) -> PyResult<bool> {
+        self.held().map(|outbox| outbox.awaited() == Awaited::Readable)
     }
 
     /// Sends a request without waiting.
@@ -210,6 +215,14 @@ pub(crate) fn request_once<'py>(
     request(py, &outbox, fds, data, timeout.rest(end))
 }
 
+/// What tells that a send may succeed.
+fn ready_to_send(outbox: &sendfd_core::Outbox) -> Ready {
+    match outbox.awaited() {
+        Awaited::Readable => Ready::Readable(outbox.as_raw_fd()),
+        Awaited::Writable => Ready::Writable(outbox.as_raw_fd()),
+    }
+}
+
 fn open(
     py: Python<'_>,
     target: Target<'_>,
@@ -234,7 +247,7 @@ fn request<'py>(
     timeout: Timeout,
 ) -> PyResult<Parcel> {
     let (fds, data, end) = (Descriptors::of(fds)?, data.as_bytes(), timeout.end());
-    let ready = || Ok(Ready::Writable(outbox.as_raw_fd()));
+    let ready = || Ok(ready_to_send(outbox));
     let answer =
         wait(py, timeout, ready, |left| outbox.ask(fds.with(data).timeout(left).interruptible()))?;
     let left = timeout.rest(end);

@@ -5,10 +5,11 @@ use crate::errors::{os_error, with_hint};
 use crate::wait::{Ready, wait};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use sendfd_core::{Outgoing, room};
+use sendfd_core::{Awaited, Outgoing, room};
 use std::os::fd::{IntoRawFd, RawFd};
 
-/// Queues descriptors, as one parcel, to the process or thread with the id `to`.
+/// Queues descriptors, as one parcel, to the process or thread with the id `to`, or to the inbox with the
+/// address `to`, which has a signal number of its own.
 ///
 /// They are ints or objects with a `fileno()` method, none to MAX_FDS of them, and stay the caller's:
 /// once this returns they may be closed. Up to MAX_DATA bytes of `data` travel with them. In the place
@@ -18,7 +19,8 @@ use std::os::fd::{IntoRawFd, RawFd};
 /// full queue it waits for room up to `timeout` seconds; None waits for ever.
 ///
 /// Raises ProcessLookupError (no such process), ConnectionRefusedError (it has no inbox for
-/// `signal`), PermissionError (not allowed to signal it), BlockingIOError (its queue is full),
+/// `signal`), PermissionError (not allowed to signal it, and no guest of its
+/// inbox), BlockingIOError (its queue is full, or it has not let in this guest yet),
 /// TimeoutError (it stayed full), or another OSError by errno.
 #[pyfunction]
 #[pyo3(
@@ -43,21 +45,23 @@ pub(crate) fn send<'py>(
     wait(
         py,
         timeout,
-        || room(target, signal).map(Ready::Room),
+        || room(target, signal).map(|(fd, awaited)| Ready::Room(fd, awaited)),
         |left| fds.with(data).timeout(left).interruptible().send(target, signal),
     )
     .map_err(|failure| with_hint(py, failure.into(), target))
 }
 
-/// A descriptor that polls writable once a full queue has room; the caller's to close.
+/// A descriptor that polls writable once a full queue has room, and whether it does: or else it polls
+/// readable once the receiver has decided about this guest. It is the caller's to close.
 #[pyfunction]
 #[pyo3(name = "room")]
 pub(crate) fn room_at(
     to: Option<&Bound<'_, PyAny>>,
     pidfd: Option<&Bound<'_, PyAny>>,
     signal: Signo,
-) -> PyResult<RawFd> {
-    room(target(to, pidfd)?, signal.0).map(IntoRawFd::into_raw_fd).map_err(os_error)
+) -> PyResult<(RawFd, bool)> {
+    let (fd, awaited) = room(target(to, pidfd)?, signal.0).map_err(os_error)?;
+    Ok((fd.into_raw_fd(), awaited == Awaited::Writable))
 }
 
 /// The numbers of what is to be sent; one does not need to be allocated for.

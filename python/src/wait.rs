@@ -4,7 +4,7 @@ use crate::arguments::Timeout;
 use crate::errors::os_error;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use sendfd_core::{Error, Result};
+use sendfd_core::{Awaited, Error, Result};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use std::time::Duration;
 pub(crate) enum Ready {
     Readable(RawFd),
     Writable(RawFd),
-    /// Writable, too, and only for this.
-    Room(OwnedFd),
+    /// Only for this.
+    Room(OwnedFd, Awaited),
     /// Nothing tells when.
     Later,
 }
@@ -107,7 +107,10 @@ fn runs_others(py: Python<'_>, ready: impl Fn() -> Result<Ready>, left: Timeout)
     let waited = match ready().map_err(os_error)? {
         Ready::Readable(fd) => green.call_method1("wait", (fd, false, seconds)),
         Ready::Writable(fd) => green.call_method1("wait", (fd, true, seconds)),
-        Ready::Room(fd) => green.call_method1("wait", (fd.as_raw_fd(), true, seconds)),
+        Ready::Room(fd, awaited) => {
+            let write = awaited == Awaited::Writable;
+            green.call_method1("wait", (fd.as_raw_fd(), write, seconds))
+        }
         Ready::Later => green.call_method1("look_again", (seconds,)),
     };
     waited?.extract()

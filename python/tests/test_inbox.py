@@ -425,7 +425,11 @@ def test_init_runs_once(inbox: sendfd.Inbox) -> None:
 
 
 def test_signatures() -> None:
-    init = "signal: 'int' = 50, *, thread: 'bool' = False, signals: 'bool' = False"
+    init = (
+        "signal: 'int' = 50, *, thread: 'bool' = False, signals: 'bool' = False, "
+        "users: 'Iterable[int]' = (), groups: 'Iterable[int]' = (), anyone: 'bool' = False, "
+        "directory: 'StrOrBytesPath | None' = None"
+    )
     assert str(inspect.signature(sendfd.Inbox)) == f"({init}) -> 'None'"
     assert init in pydoc.plain(pydoc.render_doc(sendfd.Inbox))
     if sys.version_info >= (3, 10):  # Before, types that are not of Python's own have none.

@@ -80,7 +80,7 @@ def test_the_largest_parcel(inbox: sendfd.Inbox) -> None:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("1", 0), {}, "to must be an int, not str"),
+        ((b"1", 0), {}, "to must be an int, not bytes"),
         ((1.0, 0), {}, "to must be an int, not float"),
         ((True, 0), {}, "to must be an int, not bool"),
         ((ME, "0"), {}, r"descriptor must be an int or have a fileno\(\) method, not str"),

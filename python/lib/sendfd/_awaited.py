@@ -6,7 +6,7 @@ import os
 
 from ._outbox import Outbox
 from ._sendfd import SIGNO, room, send
-from ._waiting import sleep, writable
+from ._waiting import ready, sleep
 
 TYPE_CHECKING = False
 
@@ -25,7 +25,7 @@ _LOOK_AGAIN = 0.02
 
 
 async def asend(
-    to: int | None = None,
+    to: int | str | None = None,
     *fds: int | HasFileno,
     pidfd: int | HasFileno | None = None,
     data: Buffer = b"",
@@ -42,7 +42,7 @@ async def asend(
 
 
 async def arequest(
-    to: int | None = None,
+    to: int | str | None = None,
     *fds: int | HasFileno,
     pidfd: int | HasFileno | None = None,
     data: Buffer = b"",
@@ -59,13 +59,13 @@ async def arequest(
                 return await outbox.arequest(*fds, data=data)
 
 
-async def _room(to: int | None, pidfd: int | HasFileno | None, signal: int) -> None:
+async def _room(to: int | str | None, pidfd: int | HasFileno | None, signal: int) -> None:
     try:
-        fd = room(to, pidfd, signal)
+        fd, write = room(to, pidfd, signal)
     except BlockingIOError:
         await sleep(_LOOK_AGAIN)
         return
     try:
-        await writable(fd)
+        await ready(fd, write)
     finally:
         os.close(fd)

@@ -12,8 +12,10 @@ from ._waiting import Turns, Waiters
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
+    from _typeshed import StrOrBytesPath
     from typing_extensions import Self
 
     from ._sendfd import Parcel
@@ -36,6 +38,17 @@ class Inbox(Mailbox):
     then call recv(timeout=0) until it raises BlockingIOError, since one signal may stand for
     several parcels, and some for none.
 
+    Root and the process's own user may send. Beside them, as guests: `users` by number, members of
+    `groups` by number, or `anyone` on this machine. A guest's first send raises BlockingIOError, or
+    waits, until a call here has looked for mail; who is not let in gets PermissionError. At
+    most 16 connections of one user are held, and 1,024 of all guests, or as many as a quarter of
+    RLIMIT_NOFILE. The number as which users without one are shown (65534) is nobody's: naming it
+    raises OSError(EINVAL).
+
+    `directory` is where it listens as well, for senders in other network namespaces: by default in
+    $SENDFD_DIR, or in /run/sendfd if that is there; "" is nowhere. `address` is text that names it
+    on this machine, and can be given to senders that do not see the pid.
+
     A forked child has no inbox before it opens its own: the inherited one raises PermissionError.
 
     >>> import os, sendfd
@@ -48,8 +61,19 @@ class Inbox(Mailbox):
 
     _pid = 0  # Nobody's, where __init__ did not run.
 
-    def __init__(self, signal: int = SIGNO, *, thread: bool = False, signals: bool = False) -> None:
-        self._open(signal, thread, signals)
+    def __init__(
+        self,
+        signal: int = SIGNO,
+        *,
+        thread: bool = False,
+        signals: bool = False,
+        users: Iterable[int] = (),
+        groups: Iterable[int] = (),
+        anyone: bool = False,
+        directory: StrOrBytesPath | None = None,
+    ) -> None:
+        path = None if directory is None else os.fsencode(directory)
+        self._open(signal, thread, signals, list(users), list(groups), anyone, path)
         self._waiters = Waiters()
         self._turns = Turns()
         self._pid = os.getpid()

@@ -28,7 +28,7 @@ _LOOK_AGAIN = 0.02
 
 
 class Outbox(HeldLink):
-    """One link to one inbox, that of the process or thread with the id `to`, or with `pidfd`.
+    """One link to one inbox, that of the process or thread with the id or address `to`, or `pidfd`.
 
     It tells what became of the parcels that were sent through it, and asks for answers. They arrive
     in the order in which they were sent; between them and those of sendfd.send() there is no order.
@@ -38,7 +38,8 @@ class Outbox(HeldLink):
     ProcessLookupError (no such process, or it ended meanwhile), or what sendfd.send() raises.
 
     It leads to that inbox alone: once that is closed, or its process has died, sending raises
-    BrokenPipeError. Any number of threads and tasks may use it at once. fileno() polls writable
+    BrokenPipeError. A guest that the inbox has not let in yet waits for that in its first send.
+    Any number of threads and tasks may use it at once. fileno() polls writable
     while there is room, and hangs up with the receiver. A forked child does not have it: there it
     raises PermissionError.
 
@@ -53,7 +54,7 @@ class Outbox(HeldLink):
 
     def __init__(
         self,
-        to: int | None = None,
+        to: int | str | None = None,
         *,
         pidfd: int | HasFileno | None = None,
         signal: int = SIGNO,
@@ -61,6 +62,7 @@ class Outbox(HeldLink):
     ) -> None:
         self._open(to, pidfd, signal, timeout)
         self._room = Waiters(write=True)
+        self._welcome = Waiters()
         self._taken = Waiters()
         # While anybody waits; for all of them.
         self._taken_watch: TakenWatch | None = None
@@ -74,7 +76,7 @@ class Outbox(HeldLink):
     @classmethod
     async def aopen(
         cls,
-        to: int | None = None,
+        to: int | str | None = None,
         *,
         pidfd: int | HasFileno | None = None,
         signal: int = SIGNO,
@@ -149,7 +151,8 @@ class Outbox(HeldLink):
                 return send()
             except BlockingIOError:
                 self._turns.have_waited()
-                await self._room.wait(self)
+                waiters = self._welcome if self._waits_to_be_let_in() else self._room
+                await waiters.wait(self)
 
     def close(self) -> None:
         """Closes it. May be repeated.
@@ -160,6 +163,7 @@ class Outbox(HeldLink):
         super().close()
         if self._pid == os.getpid():
             self._room.wake_all()
+            self._welcome.wake_all()
 
     def __enter__(self) -> Self:
         return self

@@ -249,10 +249,10 @@ async def readable(source: _Pollable) -> None:
     await loop.ready(source.fileno(), False, loop.event())
 
 
-async def writable(fd: int) -> None:
-    """The same, for room."""
+async def ready(fd: int, write: bool) -> None:
+    """The same, for reading or writing."""
     loop = _running()
-    await loop.ready(fd, True, loop.event())
+    await loop.ready(fd, write, loop.event())
 
 
 async def sleep(seconds: float) -> None:

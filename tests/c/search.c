@@ -269,10 +269,10 @@ static void has_got_nothing(void) { CHECK(exited_well(other)); }
 PLANT(a_socket_of_another_process, listens, .clear = has_got_nothing)
 
 /* Connections wait there, as many as can. */
-static void listens_in_vain(void)
+static void listens_in_vain_at(const char *path)
 {
-	listener = listen_at(in("/run/sendfd"), SOCK_SEQPACKET);
-	for (int i = 0; (waiting[i] = connect_at(in("/run/sendfd"))) >= 0; i++)
+	listener = listen_at(path, SOCK_SEQPACKET);
+	for (int i = 0; (waiting[i] = connect_at(path)) >= 0; i++)
 		CHECK(i < 63);
 	CHECK(errno == EAGAIN);
 	/* it is not the target */
@@ -284,6 +284,7 @@ static void listens_in_vain(void)
 	}
 	CHECK(exited_well(other));
 }
+static void listens_in_vain(void) { listens_in_vain_at(in("/run/sendfd")); }
 static void close_all(void)
 {
 	for (int i = 0; waiting[i] >= 0; i++)
@@ -329,6 +330,44 @@ TEST_NEEDS(a_deadline_is_kept_at_a_full_socket, NEEDS)
 	CHECK(result == -ESRCH || result == -ECONNREFUSED, "%s", errno_name((int)-result));
 	child_hear(&sender);
 	child_join(&sender);
+}
+
+static void opens_later(void *arg)
+{
+	parent_hear();
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	parent_hear();
+	sendfd_inbox_close(inbox);
+	(void)arg;
+}
+
+static void *tells_to_open(void *arg)
+{
+	poll(NULL, 0, 100); /* the other waits by then, most likely */
+	child_tell(arg, 0);
+	return NULL;
+}
+
+/* Where it has no file at all. */
+TEST_NEEDS(an_inbox_is_found_behind_a_full_socket, NEEDS)
+{
+	char address[SENDFD_ADDRESS_MAX];
+	sendfd_outbox *outbox = NULL;
+	struct timespec limit = {10, 0};
+	fresh_directories();
+	struct child receiver = fork_child(opens_later, NULL);
+	name_of(receiver.pid);
+	listens_in_vain_at(in("/dev/shm"));
+	snprintf(address, sizeof address, "sendfd.1/%s", name + strlen("sendfd.1."));
+	*strchr(address + strlen("sendfd.1/"), '.') = '/';
+	CHECK_ERR(sendfd_outbox_open_address(address, &NOW, &outbox), EAGAIN);
+	pthread_t thread = thread_start(tells_to_open, &receiver);
+	CHECK_OK(sendfd_outbox_open_address(address, &limit, &outbox));
+	thread_join(thread);
+	sendfd_outbox_close(outbox);
+	close_all();
+	child_tell(&receiver, 0);
+	child_join(&receiver);
 }
 
 /* Neither the target's nor root's: it is not even connected to. */

@@ -65,7 +65,8 @@ impl Link {
         }
     }
 
-    /// Looks for the inbox in all places where it can be.
+    /// Looks for the inbox in all places where it can be, anew while it waits for room in one of them: that need not
+    /// be its own.
     fn find(
         (to, whom): (&Recipient<'_>, Whom),
         signal: Signal,
@@ -73,21 +74,35 @@ impl Link {
         interruptible: bool,
     ) -> Result<Link> {
         let refused = Errno(libc::ECONNREFUSED);
-        let open_in = |network| Link::open_in(network, (to, whom), signal, deadline, interruptible);
-        let mut result = open_in(None);
-        if matches!(result, Err(errno) if errno == refused)
-            && let Some(Elsewhere { network }) = to.elsewhere()?
-        {
-            if network.is_some() {
-                result = open_in(network.as_ref());
+        let open_in = |network: Option<&Network<'_>>| {
+            Link::open_in(network, (to, whom), signal, deadline, interruptible)
+        };
+        loop {
+            let mut result = open_in(None);
+            if matches!(result, Err(errno) if errno == refused)
+                && let Some(Elsewhere { network }) = to.elsewhere()?
+            {
+                if network.is_some() {
+                    result = open_in(network.as_ref());
+                }
+                if matches!(result, Err(errno) if errno == refused) {
+                    result = match Link::open_by_file((to, whom), signal) {
+                        Err(Errno(libc::EAGAIN)) if !deadline.has_passed() => {
+                            match to.wait_for_its_end(deadline.at_most(TRY_AGAIN).left_ms()) {
+                                Err(Errno(libc::EINTR)) if !interruptible => continue,
+                                Ok(false) => continue,
+                                waited => waited.and(Err(Errno(libc::ESRCH))),
+                            }
+                        }
+                        Err(Errno(libc::EAGAIN)) => Err(Errno(deadline.errno())),
+                        opened => opened,
+                    };
+                }
             }
-            if matches!(result, Err(errno) if errno == refused) {
-                result = Link::open_by_file((to, whom), signal, deadline, interruptible);
-            }
-        }
-        match result {
-            Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
-            result => result,
+            return match result {
+                Err(errno) if errno == refused && !to.is_alive() => Err(Errno(libc::ESRCH)),
+                result => result,
+            };
         }
     }
 
@@ -153,38 +168,20 @@ impl Link {
         Link::prove((to, whom), socket)
     }
 
-    /// Connects by a socket file, and waits at none that others may have made full as long as there is another.
-    fn open_by_file(
-        (to, whom): (&Recipient<'_>, Whom),
-        signal: Signal,
-        deadline: Deadline,
-        interruptible: bool,
-    ) -> Result<Link> {
-        loop {
-            let mut is_full = false;
-            let found =
-                directory::search((to, whom), signal, |file| {
-                    match Link::connect_by_file((to, whom), file) {
-                        Err(Errno(libc::ECONNREFUSED)) => Ok(None),
-                        Err(Errno(libc::EAGAIN)) => {
-                            is_full = true;
-                            Ok(None)
-                        }
-                        link => link.map(Some),
-                    }
-                })?;
-            match found {
-                Some(link) => return Ok(link),
-                None if !is_full => return Err(Errno(libc::ECONNREFUSED)),
-                None if deadline.has_passed() => return Err(Errno(deadline.errno())),
-                None => {}
+    /// Connects by a socket file. EAGAIN: too many others wait at one to be accepted, and there is no other.
+    fn open_by_file((to, whom): (&Recipient<'_>, Whom), signal: Signal) -> Result<Link> {
+        let mut none = Errno(libc::ECONNREFUSED);
+        let found = directory::search((to, whom), signal, |file| {
+            match Link::connect_by_file((to, whom), file) {
+                Err(Errno(libc::ECONNREFUSED)) => Ok(None),
+                Err(errno @ Errno(libc::EAGAIN)) => {
+                    none = errno;
+                    Ok(None)
+                }
+                link => link.map(Some),
             }
-            match to.wait_for_its_end(deadline.at_most(TRY_AGAIN).left_ms()) {
-                Err(Errno(libc::EINTR)) if !interruptible => {}
-                Ok(true) => return Err(Errno(libc::ESRCH)),
-                waited => drop(waited?),
-            }
-        }
+        })?;
+        found.ok_or(none)
     }
 
     /// EAGAIN: too many others wait there to be accepted.

@@ -122,15 +122,15 @@ fn main() {
         exchange(text, "use std::sync::{", "use crate::sync::{self, ");
         exchange(
             text,
-            "[const { Mutex::new(Set::new()) }; SETS]",
-            "std::array::from_fn(|_| Mutex::new(Set::new()))",
+            "[const { Apart(Mutex::new(Set::new())) }; SETS]",
+            "std::array::from_fn(|_| Apart(Mutex::new(Set::new())))",
         );
         // Few, so that the models' recipients meet.
         exchange(text, "const SETS: usize = 64;", "const SETS: usize = 1;");
         exchange(
             text,
-            "self.sets[(key.mixed() >> 58) as usize]",
-            "self.sets[(key.mixed() >> 58) as usize % SETS]",
+            "self.sets[(key.mixed() >> 58) as usize].0",
+            "self.sets[(key.mixed() >> 58) as usize % SETS].0",
         );
         statics(text, 1);
     });

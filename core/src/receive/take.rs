@@ -63,6 +63,18 @@ impl Unpacked {
         })
     }
 
+    /// Makes room for the bytes that a caller wants: most want none. ENOMEM: there is no memory.
+    pub(crate) fn make_room(&mut self, room: &Room) -> Result<()> {
+        let bytes = room.bytes.unwrap_or(0).min(MAX_DATA);
+        if bytes > self.data.len() {
+            self.data
+                .try_reserve_exact(bytes - self.data.len())
+                .map_err(|_| Errno(libc::ENOMEM))?;
+            self.data.resize(bytes, 0);
+        }
+        Ok(())
+    }
+
     /// The bytes of the parcel that was taken last.
     pub(crate) fn data(&self) -> &[u8] {
         &self.data[..self.info.len as usize]

@@ -45,7 +45,7 @@ pub(crate) enum Who {
 /// A bounded number of links.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    sets: [Mutex<Set>; SETS],
+    sets: [Apart<Mutex<Set>>; SETS],
     /// In all sets.
     count: AtomicUsize,
     /// The set at which the next look for the dead begins.
@@ -53,6 +53,11 @@ pub(crate) struct Cache {
     /// Those that were idle longest when they were looked for, the last one longest.
     idle: Mutex<Vec<Idle>>,
 }
+
+/// In a line of memory of its own: threads that use others do not take it from each other.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Apart<T>(T);
 
 type Set = Map<Key, Shared<Link>>;
 
@@ -72,7 +77,7 @@ impl Cache {
 
     fn new() -> Cache {
         Cache {
-            sets: [const { Mutex::new(Set::new()) }; SETS],
+            sets: [const { Apart(Mutex::new(Set::new())) }; SETS],
             count: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             idle: Mutex::new(Vec::new()),
@@ -80,7 +85,7 @@ impl Cache {
     }
 
     fn set(&self, key: Key) -> MutexGuard<'_, Set> {
-        lock(&self.sets[(key.mixed() >> 58) as usize])
+        lock(&self.sets[(key.mixed() >> 58) as usize].0)
     }
 
     #[inline(always)]
@@ -96,7 +101,7 @@ impl Cache {
             (_, None) => None,
             (false, Some(inode)) => self.get(Key::new(Who::Inode(inode), key.signo)),
             (true, _) if id > 0 => self.get(Key::new(Who::Id(id), key.signo)),
-            (true, _) => self.sets.iter().find_map(|set| {
+            (true, _) => self.sets.iter().find_map(|Apart(set)| {
                 let set = lock(set);
                 let mut kept = set.iter().filter(|(kept, _)| kept.signo == key.signo);
                 kept.find(|(_, link)| link.leads_to(inode)).map(|(_, link)| link.clone())
@@ -134,7 +139,8 @@ impl Cache {
     pub(crate) fn drop_the_dead(&self) {
         let mut seen: Vec<(Key, Shared<Link>)> = Vec::new();
         for _ in 0..SETS {
-            let set = lock(&self.sets[self.next.fetch_add(1, Ordering::Relaxed) % SETS]);
+            let next = self.next.fetch_add(1, Ordering::Relaxed) % SETS;
+            let set = lock(&self.sets[next].0);
             if seen.try_reserve(set.len()).is_err() {
                 break;
             }
@@ -169,7 +175,7 @@ impl Cache {
         if idle.try_reserve(IDLE).is_err() {
             return;
         }
-        for set in &self.sets {
+        for Apart(set) in &self.sets {
             for (key, link) in lock(set).iter().filter(|(key, _)| *key != spared) {
                 let since = link.last_use();
                 if idle.len() == IDLE {

@@ -27,7 +27,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A connected socket whose other end has been proven to be the inbox of the task that was meant.
+///
+/// Its counters are written at every send: no two links stand in one line of memory.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Link {
     socket: Connection,
     welcome: Welcome,

@@ -88,6 +88,11 @@ pub(crate) mod fd {
         kernel().open.get(&number).map(|inode| Mark::Inode(*inode)).ok_or(Errno(EBADF))
     }
 
+    /// No descriptor is one of a directory here.
+    pub(crate) fn directory_mark(_: RawFd) -> Result<Mark> {
+        Err(Errno(EBADF))
+    }
+
     pub(crate) fn close(number: RawFd) {
         assert!(kernel().open.remove(&number).is_some(), "closed twice");
     }

@@ -19,7 +19,6 @@ use super::guests::Guests;
 use super::listeners::Listeners;
 use super::notify::Notifier;
 use super::take::{self, Kept, Room, Taken, Unpacked};
-use crate::MAX_DATA;
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
@@ -116,7 +115,7 @@ impl Queue {
             notifier,
             last_id: 0,
             unread: Unread::default(),
-            unpacked: Unpacked::new(MAX_DATA)?,
+            unpacked: Unpacked::new(0)?,
         })
     }
 
@@ -222,6 +221,9 @@ impl Queue {
 
     #[inline]
     fn take_due(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
+        if let Err(errno) = self.unpacked.make_room(room) {
+            return Some(Err(errno.into()));
+        }
         for _ in 0..LOOKS {
             let key = self.due.front()?.link;
             let Some(link) = self.links.get_mut(key) else {

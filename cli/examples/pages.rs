@@ -7,6 +7,8 @@ mod args;
 mod failure;
 #[path = "../src/recipient.rs"]
 mod recipient;
+#[path = "../src/users.rs"]
+mod users;
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
@@ -73,7 +75,7 @@ fn json(out: &mut File) -> Result<()> {
         "With --json, each result is one object, in a line of its own, on standard output; hold prints one for each \
          event. Keys and their meanings stay in later releases; others may be added, and so may words for a kind.",
     )]);
-    for group in include_str!("../json.txt").split("\n\n") {
+    for group in include_str!("json.txt").split("\n\n") {
         let mut lines = group.lines();
         let title = lines.next().unwrap_or_default();
         roff.control(

@@ -1,6 +1,7 @@
 //! What can be said on the command line. The man page and the completions are made from this.
 
 use crate::recipient::To;
+use crate::users;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,7 +31,8 @@ pub enum Command {
     /// Keep descriptors under labels and give them on request
     ///
     /// What is stored here survives the programs that use it, so a server can be replaced, or crash,
-    /// without losing its sockets. It ends at SIGTERM and SIGINT, and what it holds is closed then; or when
+    /// without losing its sockets. Its own user and root may store, fetch and drop, and so may those for whom
+    /// it is opened by `--allow-user` and `--allow-group`; but not take it over. It ends at SIGTERM and SIGINT, and what it holds is closed then; or when
     /// a successor has taken everything over. A socket or pipe whose other end has gone, with nothing left
     /// in it to read, is dropped.
     Hold(Hold),
@@ -107,9 +109,22 @@ pub struct Take {
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub address_file: Option<PathBuf>,
     #[command(flatten)]
+    pub allow: Allow,
+    #[command(flatten)]
     pub become_: Become,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// Other users for whom an inbox is open.
+#[derive(Debug, Args)]
+pub struct Allow {
+    /// Let this user send, too, by name or number; may be given again
+    #[arg(long, value_name = "USER", value_parser = users::user, value_hint = ValueHint::Username)]
+    pub allow_user: Vec<u32>,
+    /// Let the members of this group send, too
+    #[arg(long, value_name = "GROUP", value_parser = users::group)]
+    pub allow_group: Vec<u32>,
 }
 
 /// What becomes of received descriptors.
@@ -141,6 +156,8 @@ pub struct Hold {
     /// Tell of everything that is stored, fetched and dropped, too
     #[arg(long, short)]
     pub verbose: bool,
+    #[command(flatten)]
+    pub allow: Allow,
     #[command(flatten)]
     pub common: Common,
 }

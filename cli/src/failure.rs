@@ -77,9 +77,13 @@ fn explain(who: &str, signo: i32, errno: &str, call: &str) -> (Status, Option<St
                  wait for it with --wait-open"
             ),
         ),
-        ("EPERM", "sendfd_outbox_open") => {
-            (Refused, format!("{who} is another user's: run sendfd as that user, or as root"))
-        }
+        ("EPERM", "sendfd_outbox_open" | "sendfd_outbox_send" | "sendfd_outbox_request") => (
+            Refused,
+            format!(
+                "{who} is another user's: run sendfd as that user, or as root, or have it opened \
+                     with --allow-user"
+            ),
+        ),
         ("ETIMEDOUT", "sendfd_outbox_open") => (
             TimedOut,
             format!("{who} opened no inbox for signal {signo} in time: a longer --timeout?"),
@@ -100,9 +104,10 @@ fn explain(who: &str, signo: i32, errno: &str, call: &str) -> (Status, Option<St
         ("EAGAIN" | "ETIMEDOUT", "sendfd_outbox_request" | "sendfd_answer") => {
             (TimedOut, format!("{who} did not answer in time: is it stopped? a longer --timeout?"))
         }
-        ("EAGAIN" | "ETIMEDOUT", _) => {
-            (TimedOut, format!("the queue of {who} is full: wait for room with --timeout"))
-        }
+        ("EAGAIN" | "ETIMEDOUT", _) => (
+            TimedOut,
+            format!("{who} had no room in time, or did not look who comes: a longer --timeout?"),
+        ),
         ("ECONNRESET", "sendfd_outbox_wait_taken") => (
             Gone,
             format!(
@@ -132,6 +137,11 @@ fn explain(who: &str, signo: i32, errno: &str, call: &str) -> (Status, Option<St
         ("EMSGSIZE", _) => {
             (Refused, "more than 65536 bytes of data: send them as a file".to_owned())
         }
+        ("EINVAL", "sendfd_inbox_open") => (
+            Usage,
+            "a user or group for all that have no number here, as 65534 is, cannot be allowed"
+                .to_owned(),
+        ),
         ("EINVAL", _) => (
             Refused,
             "no more than 252 descriptors, and none of io_uring, can be sent at once".to_owned(),

@@ -10,6 +10,10 @@ use serde_json::json;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+/// Where nothing is said of time. A connection that is new has room; but who is of another user waits until the
+/// receiver has let it in.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub fn run(args: &Give) -> Result<()> {
     let deadline = args.wait.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let failed = args.to.failure(args.common.signo);
@@ -18,7 +22,7 @@ pub fn run(args: &Give) -> Result<()> {
     for address in opened.chosen.iter().filter(|_| !args.common.json) {
         output::line(&format!("listening on {address}"))?;
     }
-    let room = deadline.map_or(Duration::ZERO, left);
+    let room = deadline.map_or(PATIENCE, left);
     let parcel = Outgoing::from_raw(&opened.numbers).data(args.data.as_bytes()).timeout(Some(room));
     outbox.send(parcel).map_err(&failed)?;
     if args.wait_taken {

@@ -14,7 +14,9 @@ mod hold;
 mod ls;
 mod output;
 mod recipient;
+mod signals;
 mod take;
+mod users;
 mod what;
 
 use args::{Cli, Command};

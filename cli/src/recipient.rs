@@ -1,7 +1,8 @@
 //! Whom something is for, as it is named: by a pid, or by the address of an inbox.
 
+use crate::args::Allow;
 use crate::failure::{self, Failure};
-use sendfd_core::{Address, Target, Task};
+use sendfd_core::{Address, Options, Target, Task};
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
@@ -61,5 +62,12 @@ impl Display for To {
             To::Task(task) => write!(f, "{}", task.id()),
             To::Address(address) => write!(f, "{address}"),
         }
+    }
+}
+
+impl Allow {
+    /// With which an inbox is opened.
+    pub fn options(&self) -> Options<'_> {
+        Options { uids: &self.allow_user, gids: &self.allow_group, ..Options::default() }
     }
 }

@@ -5,19 +5,23 @@ use crate::args::Take;
 use crate::become_command::Prepared;
 use crate::describe::{self, Description};
 use crate::failure::{self, Result};
+use crate::signals::EndSignal;
 use crate::{give, output};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::isatty;
-use sendfd_core::{Parcel, QuietInbox, Signal};
+use sendfd_core::{Mailbox, Parcel, Signal};
 use serde_json::json;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 pub fn run(args: &Take) -> Result<()> {
     // What cannot be used is not asked for.
     let prepared = Prepared::new(&args.become_)?;
     let failed = failure::of("this process".to_owned(), args.common.signo);
     let signal = Signal::new(args.common.signo).map_err(&failed)?;
-    let inbox = QuietInbox::open(signal).map_err(&failed)?;
+    let inbox = Mailbox::open(signal, args.allow.options()).map_err(&failed)?;
     let address = inbox.address().map_err(&failed)?;
+    let ended = EndSignal::watch()?;
     let told =
         args.address_file.as_deref().map(|path| AddressFile::write(path, address)).transpose()?;
     if isatty(std::io::stderr()) {
@@ -32,10 +36,14 @@ pub fn run(args: &Take) -> Result<()> {
         );
         let _ = std::io::stderr().write_all(hint.as_bytes());
     }
-    let came = inbox.recv(args.timeout);
+    let came = wait(&inbox, &ended, args.timeout);
     told.into_iter().for_each(AddressFile::remove);
-    let parcel = came.map_err(&failed)?;
     drop(inbox);
+    let Some(came) = came else {
+        ended.end_by_it();
+        return Ok(());
+    };
+    let parcel = came.map_err(&failed)?;
     match prepared {
         None => tell(&parcel, args.common.json),
         Some(prepared) => {
@@ -43,6 +51,30 @@ pub fn run(args: &Take) -> Result<()> {
             let described = describe::all(&parcel.fds);
             let whence = format!("from process {} of user {}", parcel.info.pid, parcel.info.uid);
             Err(give::lost(prepared.become_it(parcel.fds, &names), &described, &whence))
+        }
+    }
+}
+
+/// The first parcel, or why there is none; nothing if this is told to end.
+fn wait(
+    inbox: &Mailbox,
+    ended: &EndSignal,
+    timeout: Option<Duration>,
+) -> Option<sendfd_core::Result<Parcel>> {
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = deadline.map(give::left);
+        let mut sources = [PollFd::new(inbox, PollFlags::IN), PollFd::new(ended, PollFlags::IN)];
+        // What fails shows below.
+        let _ = poll(&mut sources, left.and_then(|left| left.try_into().ok()).as_ref());
+        if !sources[1].revents().is_empty() {
+            return None;
+        }
+        match inbox.recv(Some(Duration::ZERO)) {
+            Err(error)
+                if matches!(error.name(), "EAGAIN" | "EINTR")
+                    && left.is_none_or(|left| !left.is_zero()) => {}
+            came => return Some(came),
         }
     }
 }

@@ -1,16 +1,17 @@
-//! The recipes of docs/guide.md, as they stand there. One that cannot be run here is shown as ignored, with the
-//! reason after all others.
+//! The recipes of docs/guide.md, as they stand there.
 #![forbid(unsafe_code)]
 
 #[path = "shell/program.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod program;
+mod trials;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use program::Running;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use trials::Case;
 
 const GUIDE: &str = include_str!("../../docs/guide.md");
 
@@ -22,26 +23,15 @@ assert result == driver.CUresult.CUDA_SUCCESS, result
 ";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let (mut trials, mut skipped) = (Vec::new(), Vec::new());
-    for section in GUIDE.split("\n## ").skip(1) {
+    let cases = GUIDE.split("\n## ").skip(1).map(|section| {
         let heading = section.lines().next().unwrap_or_default();
         let name = heading.to_lowercase().replace(' ', "_");
-        let Some(recipe) = Recipe::parse(section) else {
-            trials.push(Trial::test(name, || Err("no commands, or not what they print".into())));
-            continue;
-        };
-        let missing = recipe.missing();
-        let trial = Trial::test(name.clone(), move || recipe.run());
-        trials.push(trial.with_ignored_flag(missing.is_some()));
-        skipped.extend(missing.map(|reason| (name, reason)));
-    }
-    let quiet = arguments.list || std::env::var_os("NEXTEST").is_some();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    for (name, reason) in skipped.iter().filter(|_| !quiet) {
-        println!("skipped {name}: {reason}");
-    }
-    conclusion.exit_code()
+        match Recipe::parse(section) {
+            Some(recipe) => Case::new(&name, recipe.missing(), move || recipe.run()),
+            None => Case::new(&name, None, || Err("no commands, or not what they print".into())),
+        }
+    });
+    trials::run(cases.collect())
 }
 
 struct Recipe {

@@ -1,16 +1,17 @@
-//! The program in a terminal, as tmux shows it: completion in the shells, help and tables. What cannot be run here
-//! is shown as ignored.
+//! The program in a terminal, as tmux shows it: completion in the shells, help and tables.
 #![forbid(unsafe_code)]
 
 #[path = "shell/program.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
 mod program;
+mod trials;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use trials::Case;
 
 type Test = fn(&Path) -> Result<(), Failed>;
 
@@ -23,22 +24,12 @@ const TESTS: [(&str, &[&str], Test); 5] = [
 ];
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    let (mut trials, mut skipped) = (Vec::new(), Vec::new());
-    for (name, programs, test) in TESTS {
+    let cases = TESTS.map(|(name, programs, test)| {
         let missing: Vec<&str> = programs.iter().copied().filter(|one| !is_there(one)).collect();
-        let run = move || test(tempfile::tempdir()?.path());
-        trials.push(Trial::test(name, run).with_ignored_flag(!missing.is_empty()));
-        if !missing.is_empty() {
-            skipped.push(format!("skipped {name}: needs {}", missing.join(" and ")));
-        }
-    }
-    let quiet = arguments.list || std::env::var_os("NEXTEST").is_some();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    for line in skipped.iter().filter(|_| !quiet) {
-        println!("{line}");
-    }
-    conclusion.exit_code()
+        let missing = (!missing.is_empty()).then(|| format!("needs {}", missing.join(" and ")));
+        Case::new(name, missing, move || test(tempfile::tempdir()?.path()))
+    });
+    trials::run(cases.into())
 }
 
 fn is_there(program: &str) -> bool {

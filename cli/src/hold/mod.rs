@@ -8,15 +8,15 @@ pub mod words;
 use crate::address_file::AddressFile;
 use crate::args::Hold;
 use crate::failure::{self, Failure, Result, Status};
+use crate::signals::EndSignal;
 use kept::{Entry, Kept};
 use log::Log;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fs::Timespec;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use sendfd_core::{Outgoing, Parcel, QuietInbox, Signal};
+use sendfd_core::{Mailbox, Outgoing, Parcel, Signal};
 use serde_json::json;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use succession::Succession;
@@ -39,8 +39,8 @@ pub fn run(args: &Hold) -> Result<()> {
     let limit = raise_limit();
     let epoll =
         Rc::new(epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| system("epoll_create", e))?);
-    let inbox = QuietInbox::open(signal).map_err(&failed)?;
-    let ended = end_by_signal()?;
+    let inbox = Mailbox::open(signal, args.allow.options()).map_err(&failed)?;
+    let ended = EndSignal::watch()?;
     for (source, key) in [(inbox.as_fd(), INBOX), (ended.as_fd(), SIGNALS)] {
         let added = epoll::add(&*epoll, source, EventData::new_u64(key), EventFlags::IN);
         added.map_err(|error| system("epoll_ctl", error))?;
@@ -75,7 +75,7 @@ pub fn run(args: &Hold) -> Result<()> {
 }
 
 struct Holder {
-    inbox: QuietInbox,
+    inbox: Mailbox,
     kept: Kept,
     epoll: Rc<OwnedFd>,
     log: Log,
@@ -320,28 +320,6 @@ fn raise_limit() -> usize {
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
     getrlimit(Resource::Nofile).current.and_then(|most| most.try_into().ok()).unwrap_or(usize::MAX)
-}
-
-/// What becomes readable at SIGTERM, and at SIGINT unless that is ignored, as it is for what a script
-/// runs in the background.
-fn end_by_signal() -> Result<UnixStream> {
-    let failed =
-        |error: std::io::Error| Failure::new(Status::Refused, format_args!("sigaction: {error}"));
-    let (readable, written) = UnixStream::pair().map_err(failed)?;
-    let ignored = ignored_signals();
-    for signo in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        if ignored >> (signo - 1) & 1 == 0 {
-            let written = written.try_clone().map_err(failed)?;
-            signal_hook::low_level::pipe::register(signo, written).map_err(failed)?;
-        }
-    }
-    Ok(readable)
-}
-
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn until(deadline: Instant) -> Timespec {

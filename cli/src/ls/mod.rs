@@ -5,7 +5,7 @@ mod tasks;
 
 use crate::args::Ls;
 use crate::failure::{Failure, Result, Status};
-use crate::output;
+use crate::{output, users};
 use serde_json::{Value, json};
 use sockets::Socket;
 use std::collections::{BTreeMap, HashMap};
@@ -47,7 +47,7 @@ pub fn run(args: &Ls) -> Result<()> {
             sorted.iter().map(|(key, inbox)| inbox.json(key).to_string()).collect();
         return if lines.is_empty() { Ok(()) } else { output::line(&lines.join("\n")) };
     }
-    let users = user_names();
+    let users = users::names();
     let rows: Vec<Vec<String>> =
         sorted.iter().map(|((_, signo), inbox)| inbox.row(*signo, &users)).collect();
     output::table(
@@ -129,14 +129,4 @@ impl Inbox {
             waiting,
         ]
     }
-}
-
-fn user_names() -> HashMap<u32, String> {
-    let table = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let entry = |line: &str| {
-        let mut fields = line.split(':');
-        let name = fields.next()?.to_owned();
-        Some((fields.nth(1)?.parse().ok()?, name))
-    };
-    table.lines().filter_map(entry).collect()
 }

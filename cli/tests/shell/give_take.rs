@@ -195,3 +195,34 @@ pub(crate) fn wait_for_inbox(pid: &str) {
         assert!(begun.elapsed() < crate::program::LIMIT);
     }
 }
+
+#[test]
+fn a_signal_ends_it_and_leaves_no_address_behind() {
+    let place = tempfile::tempdir().expect("a place");
+    let path = place.path().join("address");
+    for name in ["TERM", "INT"] {
+        let take =
+            sendfd(&["take", "--signo", "54", "--address-file", path.to_str().expect("text")]);
+        let take = Running::start(take);
+        while !path.exists() {
+            std::thread::yield_now();
+        }
+        take.signal(name);
+        let said = take.end();
+        assert_eq!((said.status, said.out.as_str()), (None, ""), "{said:?}");
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_error() {
+    let mut take = sendfd(&["take"]);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    take.stdout(writer);
+    let mut take = take.spawn().expect("it starts");
+    let (_keep, name) = file("");
+    let (pid, what) = (take.id().to_string(), format!("file:{name}"));
+    ok(&["give", "--wait-open", "--wait-taken", &pid, &what]);
+    assert_eq!(take.wait().expect("a child").code(), Some(0));
+}

@@ -1,10 +1,10 @@
-//! What `--json` prints has the keys, and values of the sorts, that cli/json.txt and so sendfd(1) say.
+//! What `--json` prints has the keys, and values of the sorts, that cli/examples/json.txt and so sendfd(1) say.
 
 use crate::program::{Running, file, holder, ok, run, sendfd};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const PROMISED: &str = include_str!("../../json.txt");
+const PROMISED: &str = include_str!("../../examples/json.txt");
 
 /// The keys of one object, and of what sort each value is.
 fn promised(title: &str) -> BTreeMap<&'static str, &'static str> {

@@ -68,6 +68,12 @@ export interface SendfdError extends Error {
 }
 
 /**
+ * A pid, a tid, or the address of an inbox, `inbox.address`, which has a signal number of its own: `signo` is
+ * not looked at then.
+ */
+export type Recipient = number | string;
+
+/**
  * Queues descriptors, and bytes, to a process, or to a single thread by its tid. Never waits. There may
  * be none: a bare message.
  *
@@ -78,7 +84,8 @@ export interface SendfdError extends Error {
  * Linux 5.3 or newer.
  *
  * @throws {SendfdError} ESRCH no such process; ECONNREFUSED it has no inbox for this signal number, or
- *   not yet; EPERM not allowed to signal it; EAGAIN its queue is full; EBADF a descriptor, or an object
+ *   not yet; EPERM not allowed to signal it, and no guest of its
+ *   inbox; EAGAIN its queue is full, or it has not let in this guest yet; EBADF a descriptor, or an object
  *   that had one, is not open; EINVAL no or too many descriptors, one of a kind that cannot be passed,
  *   or a pid or signal number that is none; EMSGSIZE too many bytes; ETOOMANYREFS too many descriptors
  *   of this user are in flight; EMFILE, ENFILE none left for the connection.
@@ -86,7 +93,7 @@ export interface SendfdError extends Error {
  *   TLS is spoken on, whose keys cannot be sent.
  */
 export function send(
-  pid: number,
+  to: Recipient,
   fd: Descriptor | readonly Descriptor[],
   options?: SendOptions,
 ): void;
@@ -100,7 +107,7 @@ export function send(
  * Rejects as send throws, but never with EAGAIN; with ETIMEDOUT when there was no room in time.
  */
 export function sendAsync(
-  pid: number,
+  to: Recipient,
   fd: Descriptor | readonly Descriptor[],
   options?: SendAsyncOptions,
 ): Promise<void>;
@@ -133,8 +140,8 @@ export class Outbox {
    * Rejects with ESRCH as soon as there is no such task any more; ETIMEDOUT it had no inbox in time;
    * ECONNREFUSED it has none, with a timeout of 0; EPERM, EMFILE, ENFILE as send throws.
    */
-  static open(to: number, options?: OutboxOptions): Promise<Outbox>;
-  get to(): number;
+  static open(to: Recipient, options?: OutboxOptions): Promise<Outbox>;
+  get to(): Recipient;
   get signo(): number;
   get closed(): boolean;
   /** Polls writable while there is room, and hangs up with the receiver; -1 once closed. It stays the outbox's. */
@@ -182,7 +189,7 @@ export class Outbox {
  * be open: ECONNREFUSED. Between requests, and other parcels, there is no order.
  */
 export function request(
-  to: number,
+  to: Recipient,
   fd: Descriptor | readonly Descriptor[],
   options?: RequestOptions,
 ): Promise<Parcel>;
@@ -209,7 +216,7 @@ export interface HandOverOptions extends WaitOptions {
  * node:cluster, which has the listener. `timeout` is for the other to take the listener. After that only
  * `signal` ends the call, and leaves the server to answer what it has.
  */
-export function handOver(server: Server, to: number, options?: HandOverOptions): Promise<void>;
+export function handOver(server: Server, to: Recipient, options?: HandOverOptions): Promise<void>;
 
 /**
  * Received descriptors, the bytes that came with them, and who sent them.
@@ -289,6 +296,22 @@ export interface InboxOptions {
   signo?: number;
   /** Addressed by the id of the calling thread, `inbox.tid`, instead of the process. */
   thread?: boolean;
+  /**
+   * Users that may send beside root and this process's own, by number: guests. A guest's first send gives
+   * EAGAIN, or waits, until this inbox has looked for mail, which it does while somebody wants parcels; who is
+   * not let in gets EPERM. At most 16 connections of one user are held, and 1,024 of all guests, or as many as
+   * a quarter of RLIMIT_NOFILE. 65534, as which users without a number are shown, is nobody's: EINVAL.
+   */
+  users?: number[];
+  /** Groups whose members may send, likewise. */
+  groups?: number[];
+  /** Any user of this machine may send. */
+  anyone?: boolean;
+  /**
+   * Where it listens as well, for senders in other network namespaces. Default: $SENDFD_DIR, or /run/sendfd if
+   * that is there; '': nowhere.
+   */
+  directory?: string;
   /** Closes the inbox. */
   signal?: AbortSignal;
   /** As for any EventEmitter: what an async listener rejects with becomes an 'error'. */
@@ -324,6 +347,11 @@ export class Inbox extends EventEmitter implements AsyncIterable<Parcel> {
   get signo(): number;
   /** With `thread`: what senders name. */
   get tid(): number | undefined;
+  /**
+   * Text that names this inbox on this machine; undefined once closed. It is no secret and gives no permission.
+   * Whoever has it can send without seeing the pid.
+   */
+  get address(): string | undefined;
   get closed(): boolean;
   /** The descriptor that polls readable while there is mail; -1 once closed. It stays the inbox's. */
   get fd(): number;

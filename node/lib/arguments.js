@@ -1,4 +1,5 @@
 const { types } = require('node:util');
+const { SIGNO } = require('./addon.js');
 const { aborted, coded, wrongType } = require('./errors.js');
 
 function integer(value, name) {
@@ -6,6 +7,38 @@ function integer(value, name) {
     throw wrongType(name, 'an integer of 32 bits', value);
   }
   return value;
+}
+
+/** A pid, a tid, or the address of an inbox. */
+function recipient(value, name = 'to') {
+  if (typeof value === 'string') return value;
+  if (!Number.isInteger(value) || Math.abs(value) > 0x7fffffff) {
+    throw wrongType(name, 'an integer of 32 bits or an address', value);
+  }
+  return value;
+}
+
+/** The signal number of the inbox: an address has one of its own. */
+function signoOf(to, given) {
+  const signo = integer(given ?? SIGNO, 'options.signo');
+  const own = typeof to === 'string' ? Number(to.slice(to.lastIndexOf('/') + 1)) : signo;
+  return Number.isInteger(own) ? own : signo;
+}
+
+/** Numbers of users or groups. */
+function ids(value, name) {
+  if (value === undefined) return [];
+  const fits = (id) => Number.isInteger(id) && id >= 0 && id <= 0xffffffff;
+  if (!Array.isArray(value) || !value.every(fits)) {
+    throw wrongType(name, 'an array of unsigned integers of 32 bits', value);
+  }
+  return value;
+}
+
+/** A path; undefined for none. */
+function path(value, name) {
+  if (value === undefined || (typeof value === 'string' && !value.includes('\0'))) return value;
+  throw wrongType(name, 'a string without null bytes', value);
 }
 
 function bytes(value, name = 'options.data') {
@@ -56,4 +89,14 @@ function waiting({ timeout, signal }) {
   return limits;
 }
 
-module.exports = { abortSignal, bytes, integer, options, waiting };
+module.exports = {
+  abortSignal,
+  bytes,
+  ids,
+  integer,
+  options,
+  path,
+  recipient,
+  signoOf,
+  waiting,
+};

@@ -3,7 +3,7 @@ const { EventEmitter } = require('node:events');
 const fs = require('node:fs');
 const { inspect } = require('node:util');
 const native = require('./addon.js');
-const { abortSignal, integer, options } = require('./arguments.js');
+const { abortSignal, ids, integer, options, path } = require('./arguments.js');
 const { aborted, coded, fromFailure, nameOf } = require('./errors.js');
 const { received, serve } = require('./parcel.js');
 const { checkServer } = require('./server.js');
@@ -15,7 +15,8 @@ const AT_ONCE = 64;
 /** Where nothing but what cannot be taken is left: how soon it is looked anew. */
 const REST_MS = 100;
 
-const OPTIONS = ['signo', 'thread', 'signal', 'captureRejections'];
+const ACCESS = ['users', 'groups', 'anyone', 'directory'];
+const OPTIONS = ['signo', 'thread', ...ACCESS, 'signal', 'captureRejections'];
 
 const taken = channel('sendfd:parcel');
 
@@ -44,7 +45,13 @@ class Inbox extends EventEmitter {
     super.on('newListener', this.#listenerAdded);
     this.#signo = integer(signo, 'options.signo');
     if (thread) this.#tid = threadId();
-    const opened = native.NativeInbox.open(signo, !!thread, () => this.#readable());
+    const access = {
+      users: ids(known.users, 'options.users'),
+      groups: ids(known.groups, 'options.groups'),
+      anyone: !!known.anyone,
+      directory: path(known.directory, 'options.directory'),
+    };
+    const opened = native.NativeInbox.open(signo, !!thread, access, () => this.#readable());
     if (!(opened instanceof native.NativeInbox)) throw fromFailure(opened);
     this.#native = opened;
     if (signal) {
@@ -69,6 +76,11 @@ class Inbox extends EventEmitter {
 
   get tid() {
     return this.#tid;
+  }
+
+  /** Text that names it on this machine; undefined once closed. */
+  get address() {
+    return this.#native?.address ?? undefined;
   }
 
   get closed() {

@@ -1,7 +1,6 @@
 const { inspect } = require('node:util');
-const native = require('./addon.js');
 const { ask } = require('./answer.js');
-const { integer, options, waiting } = require('./arguments.js');
+const { options, recipient, signoOf, waiting } = require('./arguments.js');
 const { coded, fromFailure, nameOf } = require('./errors.js');
 const { limited } = require('./limited.js');
 const { NEVER, NOT_YET, open } = require('./open.js');
@@ -34,8 +33,7 @@ class Outbox {
 
   static async open(to, given) {
     const known = options(given, ['signo', ...LIMITS]);
-    const signo = integer(known.signo ?? native.SIGNO, 'options.signo');
-    integer(to, 'to');
+    const signo = signoOf(recipient(to), known.signo);
     const limits = waiting(known);
     const late = () => {
       const why = 'it has opened no inbox for this signal number';

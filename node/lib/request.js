@@ -1,6 +1,5 @@
-const native = require('./addon.js');
 const { ask } = require('./answer.js');
-const { integer, options, waiting } = require('./arguments.js');
+const { options, recipient, signoOf, waiting } = require('./arguments.js');
 const { limited } = require('./limited.js');
 const { FULL, NEVER, open } = require('./open.js');
 const { CONTENT, Outgoing } = require('./outgoing.js');
@@ -11,8 +10,7 @@ const OPTIONS = [...CONTENT, 'signo', 'timeout', 'signal'];
 /** By a link of its own, which is closed once the request has been sent. */
 async function request(to, fd, given) {
   const known = options(given, OPTIONS);
-  const signo = integer(known.signo ?? native.SIGNO, 'options.signo');
-  integer(to, 'to');
+  const signo = signoOf(recipient(to), known.signo);
   const outgoing = new Outgoing(fd, known);
   const limits = waiting(known);
   const late = () => {

@@ -1,5 +1,5 @@
 const native = require('./addon.js');
-const { integer, options, waiting } = require('./arguments.js');
+const { options, recipient, signoOf, waiting } = require('./arguments.js');
 const { fromFailure } = require('./errors.js');
 const { limited } = require('./limited.js');
 const { CONTENT, Outgoing } = require('./outgoing.js');
@@ -10,8 +10,8 @@ const ASYNC_OPTIONS = [...OPTIONS, 'timeout', 'signal'];
 
 /** What is checked, and a function that sends it: it gives the failure, if it could not now. */
 function prepare(pid, fd, given) {
-  const to = integer(pid, 'pid');
-  const signo = integer(given.signo ?? native.SIGNO, 'options.signo');
+  const to = recipient(pid, 'pid');
+  const signo = signoOf(to, given.signo);
   const outgoing = new Outgoing(fd, given);
   const attempt = () =>
     outgoing.note(native.send(to, signo, outgoing.fds, outgoing.data), to, signo);

@@ -7,7 +7,18 @@ use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
 use sendfd_core::{Mailbox, Options, Signal};
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
 use std::time::Duration;
+
+/// Who may send beside root and the own user, and where it listens.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Access {
+    pub users: Vec<u32>,
+    pub groups: Vec<u32>,
+    pub anyone: bool,
+    pub directory: Option<String>,
+}
 
 #[napi]
 #[derive(Debug)]
@@ -30,9 +41,13 @@ impl NativeInbox {
         env: Env,
         signo: i32,
         thread: bool,
+        access: Access,
         on_readable: Function<'_, (), ()>,
     ) -> Result<Either<NativeInbox, Failure>> {
-        let options = Options { thread, ..Options::default() };
+        let Access { users, groups, anyone, directory } = access;
+        let directory = directory.as_deref().map(Path::new);
+        let (uids, gids) = (&users[..], &groups[..]);
+        let options = Options { thread, signals: false, uids, gids, anyone, directory };
         let mailbox = match Signal::new(signo).and_then(|signal| Mailbox::open(signal, options)) {
             Ok(mailbox) => mailbox,
             Err(error) => return Ok(Either::B(error.into())),
@@ -40,6 +55,12 @@ impl NativeInbox {
         let poll = Poll::new(env, mailbox.as_fd(), &on_readable)?;
         poll.wait_for(Interest::Nothing)?;
         Ok(Either::A(NativeInbox { open: Some(Open { poll, mailbox }) }))
+    }
+
+    /// The text that names it on this machine.
+    #[napi(getter, catch_unwind)]
+    pub fn address(&self) -> Option<String> {
+        self.open.as_ref()?.mailbox.address().ok().map(|address| address.to_string())
     }
 
     /// The next parcel, if there is one.

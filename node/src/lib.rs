@@ -11,6 +11,7 @@ pub mod outbox;
 pub mod parcel;
 pub mod poll;
 pub mod send;
+pub mod target;
 #[allow(unsafe_code, reason = "the calls to libuv and Node-API that napi does not wrap")]
 pub mod uv;
 pub mod watch;

@@ -3,10 +3,11 @@
 use crate::Failure;
 use crate::parcel::NativeParcel;
 use crate::poll::{Interest, Poll};
+use crate::target::{To, target};
 use crate::watch::{Watch, Watched};
 use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
-use sendfd_core::{Answer, Outbox, Outgoing, Signal, TakenWatch, Task};
+use sendfd_core::{Answer, Outbox, Outgoing, TakenWatch};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,10 @@ pub struct NativeOutbox {
 impl NativeOutbox {
     /// Without waiting for the inbox to be opened.
     #[napi(catch_unwind)]
-    pub fn open(id: i32, signo: i32) -> Either<NativeOutbox, Failure> {
-        let opened = Signal::new(signo)
-            .and_then(|signal| Outbox::open(Task::new(id)?, signal, Some(Duration::ZERO)));
+    #[allow(clippy::needless_pass_by_value, reason = "as values come from JavaScript")]
+    pub fn open(to: To, signo: i32) -> Either<NativeOutbox, Failure> {
+        let opened = target(&to, signo)
+            .and_then(|(target, signal)| Outbox::open(target, signal, Some(Duration::ZERO)));
         match opened {
             Ok(outbox) => Either::A(NativeOutbox { outbox: Some(Arc::new(outbox)) }),
             Err(error) => Either::B(error.into()),

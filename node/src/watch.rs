@@ -4,7 +4,7 @@ use crate::poll::{Interest, Poll};
 use napi::Result;
 use napi::bindgen_prelude::{Env, Function};
 use napi_derive::napi;
-use sendfd_core::Outbox;
+use sendfd_core::{Awaited, Outbox};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Watch {
 #[derive(Debug)]
 pub(crate) enum Watched {
     /// A link of the cache.
-    Link(OwnedFd),
+    Link(OwnedFd, Awaited),
     Outbox(Arc<Outbox>),
 }
 
@@ -29,12 +29,15 @@ impl Watch {
         watched: Watched,
         callback: &Function<'_, (), ()>,
     ) -> Result<Watch> {
-        let fd = match &watched {
-            Watched::Link(link) => link.as_fd(),
-            Watched::Outbox(outbox) => outbox.as_fd(),
+        let (fd, awaited) = match &watched {
+            Watched::Link(link, awaited) => (link.as_fd(), *awaited),
+            Watched::Outbox(outbox) => (outbox.as_fd(), outbox.awaited()),
         };
         let poll = Poll::new(env, fd, callback)?;
-        poll.wait_for(Interest::Writable)?;
+        poll.wait_for(match awaited {
+            Awaited::Readable => Interest::Readable,
+            Awaited::Writable => Interest::Writable,
+        })?;
         Ok(Watch { open: Some((poll, watched)) })
     }
 }

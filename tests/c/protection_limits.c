@@ -172,3 +172,52 @@ TEST_NEEDS(a_queue_full_of_strangers, ROOT | NET_NAMESPACE)
 		sendfd_inbox_close(inbox);
 	}
 }
+
+/* --- signals of connections -------------------------------------------------------------------------- */
+/* Connects, and is gone, until it can no more. The receiver looks at its sockets before each, for a signal that
+ * was made up, and dequeues none. */
+static int connects_until_refused(sendfd_inbox *inbox)
+{
+	siginfo_t made_up = {.si_signo = S, .si_code = SI_USER};
+	for (int count = 0; count < 500; count++) {
+		CHECK_ERR(sendfd_claim(inbox, &made_up, NULL), EAGAIN);
+		int link = raw_connect(name);
+		if (link < 0) {
+			CHECK_EQ(link, -EAGAIN);
+			return count;
+		}
+		close(link);
+	}
+	return 500;
+}
+
+/* Each connection queues a signal. So that strangers cannot fill the user's signal queue with them, no more
+ * connections are accepted ahead of their signals than may wait, and as many may wait. */
+TEST_NEEDS(connections_are_not_accepted_far_ahead_of_their_signals, ROOT)
+{
+	enum { BACKLOG = 16 };
+	become(lonely_uid());
+	set_limit(RLIMIT_SIGPENDING, 64 * BACKLOG);
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	sigset_t set = set_of(S, SIGIO, 0);
+	siginfo_t si;
+	inbox_name(getpid(), S, name, sizeof name);
+	int count = connects_until_refused(inbox);
+	CHECK(count > BACKLOG && count <= 2 * (BACKLOG + 2), "%d", count);
+	/* All signals but one are dequeued: there is room again. */
+	int signals = 0;
+	while (signals < count - 1) {
+		CHECK_EQ(sigtimedwait(&set, &si, &NOW), S);
+		CHECK_ERR(sendfd_claim(inbox, &si, NULL), EAGAIN);
+		signals += si.si_code > 0; /* and not the library's own */
+	}
+	CHECK(pending(S));
+	int again = connects_until_refused(inbox);
+	CHECK(again > BACKLOG + 5 && again <= 2 * (BACKLOG + 2), "%d", again);
+	/* And where the program has dropped them, too. */
+	while (sigtimedwait(&set, &si, &NOW) > 0)
+		;
+	again = connects_until_refused(inbox);
+	CHECK(again > BACKLOG && again <= 3 * (BACKLOG + 2), "%d", again);
+	sendfd_inbox_close(inbox);
+}

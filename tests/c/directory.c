@@ -230,6 +230,58 @@ TEST_NEEDS(by_address_from_elsewhere, NEEDS)
 	sendfd_inbox_close(inbox);
 }
 
+struct visit {
+	pid_t to;
+	uid_t user;
+	bool is_let_in;
+};
+
+static void visits(void *arg)
+{
+	struct visit *visit = arg;
+	struct timespec limit = {10, 0};
+	CHECK(unshare(CLONE_NEWNET) == 0);
+	become(visit->user);
+	int fd = make_memfd(8);
+	int result = sendfds(visit->to, S, &fd, 1, NULL, 0, &limit);
+	CHECK_EQ(result, visit->is_let_in ? 0 : -EPERM);
+	close(fd);
+}
+
+static bool has_ended(pid_t pid)
+{
+	siginfo_t info = {.si_pid = 0};
+	CHECK(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0);
+	return info.si_pid == pid;
+}
+
+/* Another user, who has been let in, and one who has not. */
+TEST_NEEDS(guests_come_by_a_file_of_their_own, NEEDS)
+{
+	on_a_tmpfs("mode=755");
+	struct visit visit = {getpid(), lonely_uid(), true};
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		sendfd_inbox_options options = {.size = sizeof options, .flags = flags, .uids = &visit.user, .nuids = 1};
+		sendfd_inbox *inbox = NULL;
+		sendfd_info info;
+		CHECK_OK(sendfd_inbox_open_with(S, &options, &inbox));
+		CHECK_EQ(files_in(MNT), 2);
+		struct child guest = fork_child(visits, &visit);
+		take_number(recv_soon(inbox, &info), 8);
+		CHECK_EQ(info.uid, visit.user);
+		child_join(&guest);
+		struct visit other = {getpid(), visit.user + 1, false};
+		struct child stranger = fork_child(visits, &other);
+		struct timespec brief = {0, 20000000};
+		while (!has_ended(stranger.pid))
+			CHECK_ERR(sendfd_recv(inbox, NULL, &brief), ETIMEDOUT);
+		child_join(&stranger);
+		arrives(inbox);
+		sendfd_inbox_close(inbox);
+		CHECK_EQ(files_in(MNT), 0);
+	}
+}
+
 /* --- with signals ------------------------------------------------------------------------------------ */
 TEST_NEEDS(each_parcel_is_announced, NEEDS)
 {

@@ -178,8 +178,8 @@ extern "C" {
  * -EBADF         fd is not open;
  * -ESRCH         no such process or thread;
  * -ECONNREFUSED  it has no inbox for sig;
- * -EPERM         not allowed to signal it, or it would not let this user in;
- * -EAGAIN        its queue is full, or too many others wait to be accepted;
+ * -EPERM         not allowed to signal it, or it would not let this user in, and no guest of it;
+ * -EAGAIN        its queue is full, too many others wait to be accepted, or it has not let in this guest yet;
  * -ETOOMANYREFS  too many descriptors of this user are in flight;
  * -EMFILE, -ENFILE  no descriptor left for the connection;
  * -ENOMEM, -ENOBUFS  no memory.
@@ -487,7 +487,7 @@ int sendfd_discard(struct sendfd_inbox *inbox,
  * -ECONNREFUSED  it has no inbox for sig, with a timeout of {0, 0};
  * -ETIMEDOUT     it had none in time, or too many others waited to be accepted;
  * -EAGAIN        too many others wait to be accepted, with a timeout of {0, 0};
- * -EPERM         not allowed to signal it, or it would not let this user in;
+ * -EPERM         not allowed to signal it, or it would not let this user in, and no guest of it;
  * -EMFILE, -ENFILE  no descriptor left for the connection;
  * -ENOMEM, -ENOBUFS no memory.
  *
@@ -547,7 +547,8 @@ void sendfd_outbox_close(struct sendfd_outbox *outbox);
 /**
  * A descriptor that polls writable while there is room in the receiver's queue, and hangs up (POLLHUP)
  * with the receiver. It stays the outbox's: wait for it with poll, select or epoll, and do nothing else
- * with it.
+ * with it. For a guest that the receiver has not let in yet, which an outbox can be that was opened with a
+ * timeout of {0, 0}, wait for it to become readable (POLLIN) instead.
  *
  * @return the descriptor, or a negative errno
  *
@@ -572,7 +573,7 @@ int sendfd_outbox_fileno(const struct sendfd_outbox *outbox);
  * caller. sendfd_outbox_wait_taken() tells when it has been taken.
  *
  * -EPIPE         the inbox is closed, or its process dead;
- * -EAGAIN        its queue is full, with a timeout of {0, 0};
+ * -EAGAIN        its queue is full, or it has not let in this guest yet, with a timeout of {0, 0};
  * -ETIMEDOUT     it was still full at the deadline;
  * -EINVAL        NULL, too many descriptors, one that the kernel does not pass, or a bad timeout;
  * -EBADF         a descriptor is not open;

@@ -31,7 +31,7 @@ pub struct sendfd_outbox {
 /// -ECONNREFUSED  it has no inbox for sig, with a timeout of {0, 0};
 /// -ETIMEDOUT     it had none in time, or too many others waited to be accepted;
 /// -EAGAIN        too many others wait to be accepted, with a timeout of {0, 0};
-/// -EPERM         not allowed to signal it, or it would not let this user in;
+/// -EPERM         not allowed to signal it, or it would not let this user in, and no guest of it;
 /// -EMFILE, -ENFILE  no descriptor left for the connection;
 /// -ENOMEM, -ENOBUFS no memory.
 ///
@@ -157,7 +157,8 @@ pub unsafe extern "C" fn sendfd_outbox_close(outbox: *mut sendfd_outbox) {
 
 /// A descriptor that polls writable while there is room in the receiver's queue, and hangs up (POLLHUP)
 /// with the receiver. It stays the outbox's: wait for it with poll, select or epoll, and do nothing else
-/// with it.
+/// with it. For a guest that the receiver has not let in yet, which an outbox can be that was opened with a
+/// timeout of {0, 0}, wait for it to become readable (POLLIN) instead.
 ///
 /// @return the descriptor, or a negative errno
 ///
@@ -190,7 +191,7 @@ pub unsafe extern "C" fn sendfd_outbox_fileno(outbox: *const sendfd_outbox) -> c
 /// caller. sendfd_outbox_wait_taken() tells when it has been taken.
 ///
 /// -EPIPE         the inbox is closed, or its process dead;
-/// -EAGAIN        its queue is full, with a timeout of {0, 0};
+/// -EAGAIN        its queue is full, or it has not let in this guest yet, with a timeout of {0, 0};
 /// -ETIMEDOUT     it was still full at the deadline;
 /// -EINVAL        NULL, too many descriptors, one that the kernel does not pass, or a bad timeout;
 /// -EBADF         a descriptor is not open;

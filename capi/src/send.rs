@@ -32,8 +32,8 @@ const _: () = assert!(SENDFD_MAX_FDS as usize == MAX_FDS && SENDFD_MAX_DATA as u
 /// -EBADF         fd is not open;
 /// -ESRCH         no such process or thread;
 /// -ECONNREFUSED  it has no inbox for sig;
-/// -EPERM         not allowed to signal it, or it would not let this user in;
-/// -EAGAIN        its queue is full, or too many others wait to be accepted;
+/// -EPERM         not allowed to signal it, or it would not let this user in, and no guest of it;
+/// -EAGAIN        its queue is full, too many others wait to be accepted, or it has not let in this guest yet;
 /// -ETOOMANYREFS  too many descriptors of this user are in flight;
 /// -EMFILE, -ENFILE  no descriptor left for the connection;
 /// -ENOMEM, -ENOBUFS  no memory.

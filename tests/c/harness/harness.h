@@ -145,6 +145,7 @@ void be_traced(void); /* in the child: stops until the parent traces it */
 void mark(void);      /* the calls between two marks count */
 /* Until the child ends, with 0: how often it made this call, and in *ret_others how many others. */
 long trace_calls(pid_t pid, long number, long *ret_others);
+long traced_ms(void); /* how long that took: ten times a second the library looks about, which takes calls, too */
 
 /* --- threads ---------------------------------------------------------------------------------- */
 pthread_t thread_start(void *(*run)(void *), void *arg);

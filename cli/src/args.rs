@@ -48,7 +48,8 @@ pub enum Command {
     ///
     /// Those in this network namespace. The process of an inbox of another user is shown only to a user
     /// who may see it. What waits to be taken is shown in bytes of memory, and from how many senders: the
-    /// kernel does not tell how many parcels it is.
+    /// kernel does not tell how many parcels it is. Senders that come by a socket file, from other network
+    /// namespaces, are not counted.
     Ls(Ls),
 }
 

@@ -21,8 +21,10 @@ function runAsGuest(script, ...args) {
 for (const access of [{ users: [GUEST] }, { groups: [GUEST, 3] }, { anyone: true }]) {
   test(`a guest sends to ${JSON.stringify(access)}`, asRoot, async () => {
     const inbox = new Inbox({ signo: 57, ...access });
-    const to = "process.argv[1], [], { data: 'hello', signo: 57 }".replace('process', '+process');
-    const guest = runAsGuest(`await sendfd.sendAsync(${to}).catch(console.log);`, `${process.pid}`);
+    const guest = runAsGuest(
+      "await sendfd.sendAsync(Number(process.argv[1]), [], { data: 'hello', signo: 57 });",
+      String(process.pid),
+    );
     for await (const parcel of inbox) {
       assert.equal(parcel.data.toString(), 'hello');
       assert.equal(parcel.uid, GUEST);

@@ -182,7 +182,10 @@ void compare(void)
 	NEED(count_fds() == before);
 	NEED(mask_now() == mask_before);
 	NEED(sigpending(&pending) == 0 && !sigismember(&pending, S) && !sigismember(&pending, SIGIO));
-	NEED(!is_listened_to());
+	/* A thread that releases what nobody waits for may keep a connection, which has the same name, for a moment. */
+	int looks = 0;
+	while (is_listened_to())
+		NEED(++looks < 20000);
 }
 
 void close_and_compare(void)

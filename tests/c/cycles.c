@@ -123,7 +123,10 @@ TEST(what_waits_in_a_cycle_is_released)
 		close(w.sent);
 		sendfd_inbox_close(inbox);
 		forget_dead_links();
-		CHECK(witness_released(w.end, 10000));
+		/* The collector, see above. */
+		for (long limit = now_ms() + 10000; !witness_released(w.end, 5) && now_ms() < limit;)
+			close(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+		CHECK(witness_released(w.end, 0));
 		close(w.end);
 	}
 }

@@ -2,12 +2,14 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <glob.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 
 /* A mount namespace, and in it a directory that is nobody else's; the network of a container. */
-#define NEEDS ROOT | NET_NAMESPACE | PIDFS
+#define NEEDS ROOT | NET_NAMESPACE
 static const char MNT[] = "/mnt";
 
 static void on_a_tmpfs(const char *options)
@@ -39,9 +41,18 @@ static ino_t inode_of(pid_t pid)
 	return stat.st_ino;
 }
 
-static char *file_in(const char *directory, pid_t pid, char *path)
+/* By the address of another inbox, which is like it but for the number. */
+static char *file_in(const char *directory, char *path)
 {
-	snprintf(path, PATH_MAX, "%s/sendfd.1.%lu.%d", directory, (unsigned long)inode_of(pid), S);
+	char address[SENDFD_ADDRESS_MAX], *last;
+	sendfd_inbox *inbox = NULL;
+	sendfd_inbox_options options = {.size = sizeof options, .flags = SENDFD_INBOX_NOSIGNAL, .directory = ""};
+	CHECK_OK(sendfd_inbox_open_with(S + 1, &options, &inbox));
+	CHECK_OK(sendfd_inbox_address(inbox, address, sizeof address));
+	sendfd_inbox_close(inbox);
+	last = strrchr(address, '/');
+	*strchr(address, '/') = '.';
+	snprintf(path, PATH_MAX, "%s/%.*s.%d", directory, (int)(last - address), address, S);
 	return path;
 }
 
@@ -129,7 +140,7 @@ TEST_NEEDS(by_the_environment, NEEDS)
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
 		struct stat stat;
-		CHECK(lstat(file_in(MNT, getpid(), path), &stat) == 0, "%s", path);
+		CHECK(lstat(file_in(MNT, path), &stat) == 0, "%s", path);
 		CHECK(S_ISSOCK(stat.st_mode) && (stat.st_mode & 07777) == 0777);
 		CHECK_EQ(files_in(MNT), 1);
 		arrives(inbox);
@@ -331,7 +342,7 @@ TEST_NEEDS(the_same_inode_again, NEEDS)
 {
 	on_a_tmpfs("mode=755");
 	char path[PATH_MAX];
-	bind_file(file_in(MNT, getpid(), path), false);
+	bind_file(file_in(MNT, path), false);
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	CHECK_EQ(files_in(MNT), 1);
 	arrives(inbox);
@@ -350,7 +361,7 @@ TEST_NEEDS(the_same_inode_again, NEEDS)
 static void opens_after_exec(void)
 {
 	char path[PATH_MAX];
-	CHECK(is_socket(file_in(MNT, getpid(), path)));
+	CHECK(is_socket(file_in(MNT, path)));
 	is_unreachable();
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	CHECK_EQ(files_in(MNT), 1);
@@ -395,7 +406,7 @@ TEST_NEEDS(a_squatter_where_everybody_may_write, NEEDS)
 		pid_t pid = fork();
 		if (pid == 0) {
 			alarm(20);
-			squat(kind, file_in(MNT, getpid(), path));
+			squat(kind, file_in(MNT, path));
 			without_power_over_files();
 			sendfd_inbox *inbox = NULL;
 			sendfd_inbox_options asked = {.size = sizeof asked, .directory = MNT};
@@ -426,7 +437,7 @@ static void squats_on_names_to_come(void *arg)
 }
 
 /* Inodes are consecutive: who squats on ten thousand names to come is sure to have the right one. */
-TEST_NEEDS(ten_thousand_names_to_come, NEEDS)
+TEST_NEEDS(ten_thousand_names_to_come, NEEDS | PIDFS)
 {
 	on_a_tmpfs("mode=1777,uid=1");
 	ino_t from = inode_of(getpid());
@@ -525,11 +536,13 @@ static void a_user_with_a_strict_umask(void *arg)
 TEST_NEEDS(a_strict_umask, NEEDS)
 {
 	on_a_tmpfs("mode=1777");
-	char path[PATH_MAX];
+	glob_t found;
 	struct stat stat;
 	struct child child = fork_child(a_user_with_a_strict_umask, NULL);
 	child_hear(&child);
-	CHECK(lstat(file_in(MNT, child.pid, path), &stat) == 0 && (stat.st_mode & 07777) == 0777);
+	CHECK(glob("/mnt/sendfd.1.*", 0, NULL, &found) == 0 && found.gl_pathc == 1);
+	CHECK(lstat(found.gl_pathv[0], &stat) == 0 && (stat.st_mode & 07777) == 0777);
+	globfree(&found);
 	struct child sender = fork_child(sends_as_root_that_may_kill, &child.pid);
 	CHECK_EQ(child_hear(&sender), 0);
 	child_join(&sender);
@@ -557,7 +570,7 @@ TEST_NEEDS(what_has_taken_its_place_stays, NEEDS)
 	on_a_tmpfs("mode=755");
 	char path[PATH_MAX];
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	CHECK(unlink(file_in(MNT, getpid(), path)) == 0);
+	CHECK(unlink(file_in(MNT, path)) == 0);
 	bind_file(path, false);
 	sendfd_inbox_close(inbox);
 	CHECK(is_socket(path));
@@ -600,7 +613,7 @@ TEST_NEEDS(a_directory_that_was_closed, NEEDS)
 	for (int fd = 0; fd < MOST; fd++)
 		seen[fd] = is_open(fd);
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	bind_file(file_in("/mnt/kept", getpid(), path), false);
+	bind_file(file_in("/mnt/kept", path), false);
 	int other = open("/mnt/kept", O_PATH | O_DIRECTORY | O_CLOEXEC), count = 0;
 	for (int fd = 0; fd < MOST; fd++) {
 		put[fd] = fd != other && !seen[fd] && is_open(fd);
@@ -616,12 +629,13 @@ TEST_NEEDS(a_directory_that_was_closed, NEEDS)
 	close(other);
 }
 
-static void moves_to_another_root(void)
+static void change_root(bool pivots)
 {
 	CHECK(mount("none", "/mnt/new", "tmpfs", 0, "mode=755") == 0);
 	CHECK(mkdir("/mnt/new/old", 0755) == 0 && mkdir("/mnt/new/proc", 0755) == 0);
 	CHECK(mount("/proc", "/mnt/new/proc", NULL, MS_BIND | MS_REC, NULL) == 0);
-	CHECK(syscall(SYS_pivot_root, "/mnt/new", "/mnt/new/old") == 0 && chdir("/") == 0);
+	CHECK((pivots ? syscall(SYS_pivot_root, "/mnt/new", "/mnt/new/old") : chroot("/mnt/new")) == 0);
+	CHECK(chdir("/") == 0);
 }
 
 /* Senders of its network namespace find it as ever, and its file is taken away where it was. */
@@ -633,11 +647,8 @@ static void changes_its_root(void *pivots)
 	int sockets = open("/mnt/sockets", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char path[PATH_MAX];
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	CHECK(is_socket(file_in("/mnt/sockets", getpid(), path)));
-	if (*(bool *)pivots)
-		moves_to_another_root();
-	else
-		CHECK(chroot("/mnt/new") == 0);
+	CHECK(is_socket(file_in("/mnt/sockets", path)));
+	change_root(*(bool *)pivots);
 	int fd = make_memfd(7);
 	CHECK_OK(sendfd(getpid(), S, fd));
 	close(fd);

@@ -31,7 +31,7 @@ pub(crate) unsafe fn of<'a>(options: *const sendfd_inbox_options) -> Result<Opti
         return Err(libc::EINVAL);
     }
     // SAFETY: every release begins with the size.
-    let size = unsafe { (&raw const (*options).size).read() };
+    let size = unsafe { options.cast::<usize>().read() };
     if size < size_of::<sendfd_inbox_options>() {
         return Err(libc::EINVAL);
     }

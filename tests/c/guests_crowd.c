@@ -228,7 +228,9 @@ TEST_NEEDS(strangers_queue_few_signals, ROOT)
 	CHECK(count <= share / 2 + 1, "%ld, not %ld", count, share / 2 + 1);
 	child_tell(&child, 1);
 	child_join(&child);
-	expect_empty(inbox);
+	/* A call that does not wait turns away some at a time. */
+	while (readable(sendfd_inbox_fileno(inbox)))
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN);
 	sendfd_inbox_close(inbox);
 }
 

@@ -88,9 +88,8 @@ fn look(socket: BorrowedFd<'_>, lives: impl FnOnce() -> bool) -> Result<Standing
     };
     match seen {
         Ok(Glimpse { len: HEADER, has_more: false }) if bytes == WELCOME => Ok(Standing::LetIn),
-        Ok(_) | Err(Errno(libc::ECONNRESET)) => Ok(Standing::TurnedAway),
         Err(Errno(libc::EAGAIN)) if lives() => Ok(Standing::NotYet),
-        Err(Errno(libc::EAGAIN)) => Ok(Standing::TurnedAway),
+        Ok(_) | Err(Errno(libc::ECONNRESET | libc::EAGAIN)) => Ok(Standing::TurnedAway),
         Err(errno) => Err(errno),
     }
 }

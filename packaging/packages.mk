@@ -1,7 +1,7 @@
 # What a release has, in build/dist (docs/releasing.md). One part at a time: each is made by a script beside
 # this file, which takes targets as arguments.
 
-DIST := c python node debian crates sbom
+DIST := c sbom python node debian crates
 
 .PHONY: dist setup-dist $(addprefix dist-,$(DIST))
 setup-dist:

@@ -42,11 +42,11 @@ $(BUILD)/libsendfd.a: $(BUILD)/libsendfd.o
 	cd $(BUILD) && mv stripped.o sendfd.o && $(AR) rcsD libsendfd.a sendfd.o && rm sendfd.o
 
 # rustc cannot give a cdylib symbol versions, so the shared library is linked from the static one. What a
-# debugger wants to know is in a file beside it.
+# debugger wants to know is in a file beside it. The folder is that which zig writes into it.
 $(BUILD)/$(SONAME): $(BUILD)/libsendfd.o capi/libsendfd.map
-	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SONAME) -Wl,--version-script=capi/libsendfd.map \
-	  -Wl,--gc-sections -Wl,--build-id=sha1 -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -Wl,--as-needed $< \
-	  -lgcc_eh -lutil -lrt -lpthread -lm -ldl -lc
+	cd $(if $(TARGET),/,.) && $(CC) -shared -o $(abspath $@) $(LDFLAGS) -Wl,-soname,$(SONAME) \
+	  -Wl,--version-script=$(abspath capi/libsendfd.map) -Wl,--gc-sections -Wl,--build-id=sha1 \
+	  -Wl,-z,relro,-z,now,-z,defs,-z,nodelete -Wl,--as-needed $(abspath $<) -lgcc_eh -lutil -lrt -lpthread -lm -ldl -lc
 	$(OBJCOPY) --only-keep-debug $@ $@.debug
 	$(OBJCOPY) --strip-unneeded --add-gnu-debuglink=$@.debug $@
 

@@ -239,32 +239,51 @@ PLANT(a_fifo_for_the_directory, no_directory)
 
 /* A process of the container's root; it is connected to, and gets nothing. */
 static pid_t other;
+static int stop[2];
+
+static void get_nothing(void)
+{
+	char bytes[64];
+	int link, connections = 0;
+	struct pollfd either[2] = {{listener, POLLIN, 0}, {stop[0], POLLIN, 0}};
+	do {
+		CHECK(poll(either, 2, -1) > 0);
+		while ((link = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+			CHECK(read(link, bytes, sizeof bytes) == 0);
+			close(link);
+			connections++;
+		}
+	} while (!either[1].revents);
+	CHECK(connections > 0);
+}
+
 static void listens(void)
 {
 	int gate[2];
-	CHECK(pipe2(gate, O_CLOEXEC) == 0);
+	CHECK(pipe2(gate, O_CLOEXEC) == 0 && pipe2(stop, O_CLOEXEC) == 0);
 	other = fork();
 	CHECK(other >= 0);
 	if (other == 0) {
-		char bytes[64];
 		alarm(20);
 		close(gate[0]);
+		close(stop[1]);
 		listener = listen_at(in("/run/sendfd"), SOCK_SEQPACKET);
 		close(gate[1]);
-		for (int i = 0; i < 2; i++) {
-			CHECK(poll(&(struct pollfd){listener, POLLIN, 0}, 1, -1) == 1);
-			int link = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-			CHECK(link >= 0 && read(link, bytes, sizeof bytes) == 0);
-			close(link);
-		}
+		get_nothing();
 		_exit(0);
 	}
 	char byte;
 	close(gate[1]);
+	close(stop[0]);
 	CHECK(read(gate[0], &byte, 1) == 0);
 	close(gate[0]);
 }
-static void has_got_nothing(void) { CHECK(exited_well(other)); }
+
+static void has_got_nothing(void)
+{
+	close(stop[1]);
+	CHECK(exited_well(other));
+}
 
 PLANT(a_socket_of_another_process, listens, .clear = has_got_nothing)
 

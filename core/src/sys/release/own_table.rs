@@ -76,3 +76,18 @@ fn close_range(first: c_uint, last: c_uint, flags: c_uint) -> Result<()> {
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     if closed == 0 { Ok(()) } else { Err(Errno::last()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_the_size_of_the_table() {
+        // SAFETY: numbers only.
+        let high = check(unsafe { libc::fcntl(0, libc::F_DUPFD_CLOEXEC, 700) }).expect("room");
+        let told = highest_number();
+        // SAFETY: opened above, and nobody else knows of it.
+        unsafe { libc::close(high) };
+        assert!(told > high.cast_unsigned() && told < 1 << 16, "{told}");
+    }
+}

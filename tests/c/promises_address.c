@@ -1,6 +1,8 @@
 /* Promises 1 to 6: how a process is addressed, how parcels are announced, who gets in. */
 #include "harness.h"
 
+#include <sched.h>
+
 #include <sys/epoll.h>
 
 static pid_t target;
@@ -67,6 +69,8 @@ TEST(p01_addressed_by_tid_alone)
 	close(fd);
 	thread_join(thread);
 	expect_empty(process);
+	while (syscall(SYS_tgkill, getpid(), tid, 0) == 0) /* joined, and not yet quite gone */
+		sched_yield();
 	CHECK_ERR(sendfd((pid_t)tid, S, 0), ESRCH);
 	sendfd_inbox_close(process);
 	close(p[0]);

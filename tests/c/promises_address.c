@@ -2,7 +2,6 @@
 #include "harness.h"
 
 #include <sched.h>
-
 #include <sys/epoll.h>
 
 static pid_t target;

@@ -10,6 +10,8 @@ static unsigned with;
 static int open_it(void) { return sendfd_inbox_open(S, with, &inbox); }
 static int open_quiet(void) { return with = SENDFD_INBOX_NOSIGNAL, open_it(); }
 
+static int open_to_anyone(void) { return with = SENDFD_INBOX_ANYONE, open_it(); }
+
 /* This is the first thread of none: the supervisor's is. */
 static int open_for_thread(void) { return with = SENDFD_INBOX_THREAD, open_it(); }
 
@@ -148,6 +150,7 @@ const struct path LIFETIME[] = {
 	{"open", "sendfd_inbox_open", note_before, open_it, is_open, OLD_TOO},
 	{"open-quiet", "sendfd_inbox_open", note_before, open_quiet, is_open, ALWAYS},
 	{"open-for-a-thread", "sendfd_inbox_open", note_before, open_for_thread, is_open, OLD_TOO},
+	{"open-to-anyone", "sendfd_inbox_open", note_before, open_to_anyone, is_open, ALWAYS},
 	{"open-in-a-directory", "sendfd_inbox_open", in_directory, open_it, is_open_there, ALWAYS},
 	{"open-in-a-directory-asked-for", "sendfd_inbox_open_with", in_directory, open_as_asked, is_open_as_asked, OLD_TOO},
 	{"open-a-second-one", "sendfd_inbox_open", taken, open_it, is_not_open, ALWAYS},

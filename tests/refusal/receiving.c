@@ -1,6 +1,7 @@
 /* The ways to receive. The peer sends. */
 #include "ways.h"
 
+#include <grp.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 
@@ -92,6 +93,31 @@ static void claimable_by_signalfd(void)
 	close(fd);
 }
 
+/* Of another user, in a group that is invited: tells that it waits to be let in, and sends when it is told to. */
+static void guest_sends(int from, int to)
+{
+	uid_t user = 1000000 + (uid_t)getpid();
+	NEED(setgroups(1, (gid_t[]){5}) == 0 && setresgid(user, user, user) == 0 && setresuid(user, user, user) == 0);
+	int fd = numbered(7), result, tries = 0;
+	NEED(sendfd(getppid(), S, fd) == -EAGAIN);
+	tell(to, 0);
+	hear(from);
+	while ((result = sendfds(getppid(), S, &fd, 1, NULL, 0, &SOON)) == -EPERM)
+		NEED(tries++ < 5);
+	NEED(result == 0);
+	close(fd);
+	hear(from);
+}
+
+static void guest(void)
+{
+	sendfd_inbox_options options = {.size = sizeof options, .gids = (gid_t[]){5}, .ngids = 1, .directory = ""};
+	note_before();
+	NEED(sendfd_inbox_open_with(S, &options, &inbox) == 0);
+	start_peer(guest_sends);
+	NEED(hear(from_peer) == 0);
+}
+
 static int recv_now(void) { return sendfd_recv(inbox, NULL, &NOW); }
 static int recv_briefly(void) { return sendfd_recv(inbox, NULL, &BRIEFLY); }
 static int claim(void) { return sendfd_claim(inbox, &found, NULL); }
@@ -103,6 +129,19 @@ static int recvs(void)
 {
 	char data[4];
 	return sendfd_recvs(inbox, three, 3, data, 4, NULL, &NOW);
+}
+
+static void nothing_more(void);
+
+/* It comes in, and what it sends then. */
+static void guest_comes_in(int result)
+{
+	NEED(result < 0);
+	tell(to_peer, 0);
+	take(7);
+	tell(to_peer, 0);
+	end_peer();
+	nothing_more();
 }
 
 static void nothing_more(void)
@@ -190,6 +229,7 @@ static void nothing_comes(int result)
 const struct path RECEIVING[] = {
 	{"first-mail", "sendfd_recv", first, recv_now, is_received, ALWAYS},
 	{"first-mail-quiet", "sendfd_recv", first_quiet, recv_now, is_received, ALWAYS},
+	{"a-guest", "sendfd_recv", guest, recv_now, guest_comes_in, NEEDS_ROOT | OLD_TOO},
 	{"later-mail", "sendfd_recv", later, recv_now, is_received, ALWAYS},
 	{"later-mail-quiet", "sendfd_recv", later_quiet, recv_now, is_received, ALWAYS},
 	{"newcomer", "sendfd_recv", of_a_newcomer, recv_now, is_received, ALWAYS},

@@ -74,6 +74,8 @@ static void become(uid_t user)
 
 static uid_t user;
 
+static void receives_from_anyone(int from, int to) { receive_as_told(from, to, SENDFD_INBOX_ANYONE); }
+
 /* As in a container, with a file in its own /dev/shm. */
 static void receives_elsewhere(int from, int to)
 {
@@ -127,6 +129,21 @@ static void first_by_file(void)
 	prepare_with(receives_elsewhere);
 	become(user);
 }
+/* A guest: its first send tells the receiver of it. */
+static void first_of_a_guest(void)
+{
+	user = 1000000 + (uid_t)getpid();
+	prepare_with(receives_from_anyone);
+	become(user);
+}
+
+static void let_in(void)
+{
+	first_of_a_guest();
+	NEED(send_number(1) == -EAGAIN);
+	expect_at_peer(0, -1);
+}
+
 static void nobody(void) { prepare_with(only_waits); }
 
 static void later(void)
@@ -194,6 +211,18 @@ static void is_there(int result)
 	end_with_links(links);
 }
 
+/* Whatever came of it: the receiver looks, and lets it in. */
+static void can_send(int result)
+{
+	expect_at_peer(result == 0, result == 0 ? 7 : -1);
+	for (int tries = 0; (result = send_number(9)) < 0; tries++) {
+		NEED((result == -EAGAIN || result == -EPERM) && tries < 5);
+		expect_at_peer(0, -1);
+	}
+	expect_at_peer(1, 9);
+	end_with_links(links);
+}
+
 /* What filled the queue; and ours, if a new link was made for it. */
 static void is_there_or_was_full(int result)
 {
@@ -219,6 +248,8 @@ const struct path SENDING[] = {
 	{"first-send-to-another-user", "sendfd", first_to_user, one, is_there, NEEDS_ROOT},
 	{"first-send-to-another-network", "sendfd", first_to_network, one, is_there, NEEDS_ROOT},
 	{"first-send-by-a-socket-file", "sendfd", first_by_file, one, is_there, NEEDS_ROOT | OLD_TOO},
+	{"first-send-of-a-guest", "sendfd", first_of_a_guest, one, can_send, NEEDS_ROOT | OLD_TOO},
+	{"send-of-a-guest-that-was-let-in", "sendfd", let_in, one, can_send, NEEDS_ROOT},
 	{"send-without-an-inbox", "sendfd", nobody, one, was_not_sent, ALWAYS},
 	{"first-send-with-data", "sendfds", first, three, is_there, ALWAYS},
 	{"later-send-with-data", "sendfds", later, three, is_there, ALWAYS},

@@ -5,7 +5,6 @@ use crate::address::{if_supported, proc};
 use crate::sys::socket::{self, Peer};
 use crate::sys::{Errno, Result, fd, message};
 use crate::wire::WELCOME;
-use std::collections::HashMap;
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
@@ -22,8 +21,8 @@ pub(super) struct Guests {
     anyone: bool,
     /// The number that stands for all users who have none here.
     nobody: u32,
-    /// The links of each user, by its number here.
-    links: HashMap<u32, usize>,
+    /// The number here of each user that has links, in ascending order, and how many.
+    links: Vec<(u32, usize)>,
     count: usize,
 }
 
@@ -40,7 +39,7 @@ impl Guests {
             return Err(Errno(libc::EINVAL));
         }
         let (uids, gids) = (sorted(uids)?, sorted(gids)?);
-        Ok(Some(Guests { uids, gids, anyone, nobody, links: HashMap::new(), count: 0 }))
+        Ok(Some(Guests { uids, gids, anyone, nobody, links: Vec::new(), count: 0 }))
     }
 
     /// Whether the peer of `socket` is invited.
@@ -66,22 +65,30 @@ impl Guests {
     }
 
     pub(super) fn has_room_of_its_own(&self, uid: u32) -> bool {
-        self.links.get(&uid).is_none_or(|links| *links < MOST_OF_ONE)
+        self.place_of(uid).map_or(true, |place| self.links[place].1 < MOST_OF_ONE)
     }
 
     /// There is room for it.
     pub(super) fn came(&mut self, uid: u32) {
-        *self.links.entry(uid).or_default() += 1;
+        match self.place_of(uid) {
+            Ok(place) => self.links[place].1 += 1,
+            Err(place) => self.links.insert(place, (uid, 1)),
+        }
         self.count += 1;
     }
 
     pub(super) fn left(&mut self, uid: u32) {
-        let Some(links) = self.links.get_mut(&uid) else { return };
-        *links -= 1;
-        if *links == 0 {
-            self.links.remove(&uid);
+        let Ok(place) = self.place_of(uid) else { return };
+        self.links[place].1 -= 1;
+        if self.links[place].1 == 0 {
+            self.links.remove(place);
         }
         self.count -= 1;
+    }
+
+    /// Where the user stands, or would.
+    fn place_of(&self, uid: u32) -> std::result::Result<usize, usize> {
+        self.links.binary_search_by_key(&uid, |(user, _)| *user)
     }
 }
 

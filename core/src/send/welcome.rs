@@ -20,8 +20,8 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Welcome {
     whom: Whom,
     awaited: AtomicBool,
-    /// Held by whoever looks, so that nothing but a welcome is consumed.
-    looking: Mutex<()>,
+    /// Whether it has been consumed; held by whoever looks, so that nothing else is.
+    consumed: Mutex<bool>,
 }
 
 /// Whether a sender is let in.
@@ -36,7 +36,7 @@ pub(crate) enum Standing {
 impl Welcome {
     pub(crate) fn of(whom: Whom) -> Welcome {
         let awaited = AtomicBool::new(whom == Whom::Guests);
-        Welcome { whom, awaited, looking: Mutex::new(()) }
+        Welcome { whom, awaited, consumed: Mutex::new(false) }
     }
 
     pub(crate) fn is_for_guests(&self) -> bool {
@@ -57,17 +57,20 @@ impl Welcome {
         if !self.is_awaited() {
             return Ok(Standing::LetIn);
         }
-        let _alone = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut consumed = self.consumed.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.is_awaited() {
             return Ok(Standing::LetIn);
         }
-        let standing = look(socket, lives)?;
-        if standing == Standing::LetIn {
-            message::discard(socket)?;
-            need_not_wait(socket)?;
-            self.awaited.store(false, Ordering::Release);
+        if !*consumed {
+            match look(socket, lives)? {
+                Standing::LetIn => once_more(|| message::discard(socket))?,
+                other => return Ok(other),
+            }
+            *consumed = true;
         }
-        Ok(standing)
+        need_not_wait(socket)?;
+        self.awaited.store(false, Ordering::Release);
+        Ok(Standing::LetIn)
     }
 }
 
@@ -80,16 +83,18 @@ pub(crate) fn need_not_wait(socket: BorrowedFd<'_>) -> Result<()> {
 
 fn look(socket: BorrowedFd<'_>, lives: impl FnOnce() -> bool) -> Result<Standing> {
     let mut bytes = [0; HEADER];
-    let mut glimpse = || message::glimpse(socket, &mut bytes);
-    let seen = match glimpse() {
-        // KERNEL: one ECONNRESET may stand in front of messages that are still queued.
-        Err(Errno(libc::ECONNRESET | libc::EINTR)) => glimpse(),
-        seen => seen,
-    };
-    match seen {
+    match once_more(|| message::glimpse(socket, &mut bytes)) {
         Ok(Glimpse { len: HEADER, has_more: false }) if bytes == WELCOME => Ok(Standing::LetIn),
         Err(Errno(libc::EAGAIN)) if lives() => Ok(Standing::NotYet),
         Ok(_) | Err(Errno(libc::ECONNRESET | libc::EAGAIN)) => Ok(Standing::TurnedAway),
         Err(errno) => Err(errno),
+    }
+}
+
+/// KERNEL: one ECONNRESET may stand in front of messages that are still queued.
+fn once_more<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    match call() {
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) => call(),
+        result => result,
     }
 }

@@ -135,7 +135,7 @@ export class Outbox {
   private constructor();
   /**
    * Connects to the inbox of a process, or of a thread by its tid. Waits for it to be opened, for ever
-   * unless a timeout is given.
+   * unless a timeout is given. A guest that the inbox has not let in yet waits for that with its first parcel.
    *
    * Rejects with ESRCH as soon as there is no such task any more; ETIMEDOUT it had no inbox in time;
    * ECONNREFUSED it has none, with a timeout of 0; EPERM, EMFILE, ENFILE as send throws.

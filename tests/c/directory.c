@@ -99,9 +99,7 @@ static void sends_from_elsewhere(void *arg)
 {
 	CHECK(unshare(CLONE_NEWNET) == 0);
 	powerless();
-	int fd = make_memfd(8);
-	parent_tell(sendfd(*(pid_t *)arg, S, fd));
-	close(fd);
+	parent_tell(send_among_many(*(pid_t *)arg, 8));
 }
 
 static int send_from_elsewhere(void)
@@ -233,7 +231,11 @@ TEST_NEEDS(by_address_from_elsewhere, NEEDS)
 		CHECK_ERR(sendfd_outbox_open_address(address, &NOW, &outbox), ECONNREFUSED);
 		CHECK(setenv("SENDFD_DIR", MNT, 1) == 0);
 		CHECK_OK(sendfd_outbox_open_address(address, &NOW, &outbox));
-		CHECK_OK(sendfd_outbox_send(outbox, &fd, 1, NULL, 0, &NOW));
+		int result;
+		do
+			result = sendfd_outbox_send(outbox, &fd, 1, NULL, 0, &NOW);
+		while (result == -ETOOMANYREFS && poll(NULL, 0, 10) == 0);
+		CHECK_EQ(result, 0);
 		_exit(0);
 	}
 	CHECK(exited_well(pid));
@@ -515,9 +517,7 @@ static void sends_as_root_that_may_kill(void *arg)
 {
 	CHECK(unshare(CLONE_NEWNET) == 0);
 	have_only(1 << CAP_KILL);
-	int fd = make_memfd(8);
-	parent_tell(sendfd(*(pid_t *)arg, S, fd));
-	close(fd);
+	parent_tell(send_among_many(*(pid_t *)arg, 8));
 }
 
 static void a_user_with_a_strict_umask(void *arg)

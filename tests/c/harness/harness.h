@@ -176,6 +176,7 @@ int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s,
 void expect_number(sendfd_inbox *inbox, long number);
 void expect_empty(sendfd_inbox *inbox);
 void fill_mailbox(pid_t pid, int sig, int *ret_sent); /* until EAGAIN */
+int send_among_many(pid_t pid, long number); /* by root without powers: all that root has in flight counts */
 void forget_dead_links(void); /* called before the descriptors are counted at the end */
 /* The abstract name (without the zero byte) of the listener that pid holds for sig. */
 void inbox_name(pid_t pid, int sig, char *ret_name, size_t room);

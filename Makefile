@@ -14,7 +14,8 @@ FUNCTIONS := $(shell sed -n 's/^ *\(sendfd[a-z_0-9]*\);.*/\1/p' capi/libsendfd.m
 
 # What is linked in the place of what Rust's own library does (capi/src/panic.rs): name there, name here. The
 # names there have the compiler's version in them.
-INSTEAD := rust_begin_unwind:sendfd_panicked __rust_alloc_error_handler:sendfd_out_of_memory
+INSTEAD := rust_begin_unwind:sendfd_panicked __rust_alloc_error_handler:sendfd_out_of_memory \
+  rust_eh_personality:sendfd_personality
 
 .DELETE_ON_ERROR:
 .PHONY: all
@@ -31,6 +32,7 @@ $(BUILD)/libsendfd.o: $(RUST_SOURCES) capi/libsendfd.map Makefile packaging/targ
 	@mkdir -p $(BUILD)
 	tools/redefine $(CARGO_OUT)/$(TARGET)/capi/libsendfd.a $(INSTEAD) > $(BUILD)/redefine
 	$(LD) -r --gc-sections --force-group-allocation $(addprefix -u ,$(FUNCTIONS)) @$(BUILD)/redefine \
+	  --defsym=_Unwind_Resume=sendfd_never_resumed \
 	  --whole-archive $(CARGO_OUT)/$(TARGET)/capi/libsendfd.a -o $@
 	$(OBJCOPY) --remove-section=.llvmbc --remove-section=.llvmcmd \
 	  $(addprefix --keep-global-symbol=,$(FUNCTIONS)) $@

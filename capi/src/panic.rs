@@ -3,6 +3,7 @@
 //! The Makefile links these in the place of std's own handlers. Those can print a backtrace, and what they
 //! need to read debug information is more code than all the rest of the library.
 
+use std::ffi::c_int;
 use std::fmt::{self, Write};
 
 /// In the place of std's `rust_begin_unwind`.
@@ -15,6 +16,19 @@ extern "Rust" fn sendfd_panicked(info: &core::panic::PanicInfo<'_>) -> ! {
 #[unsafe(no_mangle)]
 extern "Rust" fn sendfd_out_of_memory(size: usize, _align: usize) -> ! {
     end(format_args!("no memory for {size} bytes"))
+}
+
+/// In the place of `rust_eh_personality`: nothing is unwound by a panic. Where the C library unwinds a thread that
+/// ends, it goes on past us, as `_URC_CONTINUE_UNWIND` says.
+#[unsafe(no_mangle)]
+extern "C" fn sendfd_personality() -> c_int {
+    8
+}
+
+/// In the place of `_Unwind_Resume`, which a personality that lets nothing be cleaned up never leads to.
+#[unsafe(no_mangle)]
+extern "C" fn sendfd_never_resumed() -> ! {
+    end(format_args!("unwinding was resumed"))
 }
 
 /// Neither allocates nor panics, since it can be what did that has brought us here.

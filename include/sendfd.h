@@ -608,8 +608,9 @@ int sendfd_outbox_send(struct sendfd_outbox *outbox,
  * -EINVAL      NULL, or a bad timeout;
  * -EPERM       opened before a fork;
  * -EMFILE, -ENFILE  no descriptor left to wait with (it takes two);
- * -ENOMEM      no memory;
- * -ENOSPC      /proc/sys/fs/epoll/max_user_watches is reached.
+ * -ENOMEM, -ENOBUFS no memory;
+ * -ENOSPC      /proc/sys/fs/epoll/max_user_watches is reached;
+ * -ENOTTY      what stands for the kernel does not tell how much is unread (SIOCOUTQ).
  */
 int sendfd_outbox_wait_taken(struct sendfd_outbox *outbox,
                              const struct timespec *timeout);

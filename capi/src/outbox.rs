@@ -238,8 +238,9 @@ pub unsafe extern "C" fn sendfd_outbox_send(
 /// -EINVAL      NULL, or a bad timeout;
 /// -EPERM       opened before a fork;
 /// -EMFILE, -ENFILE  no descriptor left to wait with (it takes two);
-/// -ENOMEM      no memory;
-/// -ENOSPC      /proc/sys/fs/epoll/max_user_watches is reached.
+/// -ENOMEM, -ENOBUFS no memory;
+/// -ENOSPC      /proc/sys/fs/epoll/max_user_watches is reached;
+/// -ENOTTY      what stands for the kernel does not tell how much is unread (SIOCOUTQ).
 ///
 /// # Safety
 /// `outbox` is open, the timeout is valid, or they are NULL.

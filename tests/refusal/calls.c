@@ -20,6 +20,8 @@ static const struct {
 	CALL(setsockopt, ENOMEM, ENOBUFS),
 	CALL(getsockopt, ENOMEM, ENOBUFS),
 	[PEERPIDFD] = {"getsockopt/PEERPIDFD", ERRORS(ENOPROTOOPT, EMFILE, ENFILE, ENOMEM, ESRCH, ENODATA, EINVAL)},
+	CALL(getpeername, ENOTCONN, ENOBUFS),
+	CALL(socketpair, EMFILE, ENFILE, ENOBUFS, ENOMEM),
 	CALL(shutdown, ENOTCONN),
 	CALL(pidfd_open, EMFILE, ENFILE, ENOMEM, ESRCH, EINVAL),
 	CALL(pidfd_send_signal, ESRCH, EINVAL),

@@ -177,6 +177,7 @@ static void refuse_in(const struct path *paths, bool all)
 }
 
 static const struct path *const ALL[] = {SENDING, RECEIVING, LIFETIME, ASKING};
+#define WAYS (sizeof ALL / sizeof *ALL)
 
 static bool parse(char *spec)
 {
@@ -187,7 +188,7 @@ static bool parse(char *spec)
 	refusal = (struct refusal){0, atoi(use), strchr(use, '+') != NULL, 0};
 	for (machine = THIS_KERNEL; machine < MACHINES && strcmp(MACHINE_NAMES[machine], machine_name) != 0;)
 		machine++;
-	for (int i = 0; i < 3 && !path; i++)
+	for (size_t i = 0; i < WAYS && !path; i++)
 		for (const struct path *one = ALL[i]; one->name; one++)
 			if (strcmp(one->name, path_name) == 0)
 				path = one;
@@ -207,7 +208,7 @@ int main(int argc, char **argv)
 	if (argc == 4) {
 		shard = atoi(argv[1]);
 		shards = atoi(argv[2]);
-		for (int i = 0; i < 3; i++)
+		for (size_t i = 0; i < WAYS; i++)
 			refuse_in(ALL[i], strcmp(argv[3], "long") == 0);
 		return failures > 0;
 	}

@@ -68,7 +68,7 @@ impl Fate {
             return Ok(Verdict::Lost);
         }
         let left = socket::unconsumed(socket)?;
-        if !fd::has_hung_up(socket) {
+        if !fd::is_hung_up(socket)? {
             if left == 0 {
                 return Ok(Verdict::Taken);
             }

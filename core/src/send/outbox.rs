@@ -110,8 +110,8 @@ impl Outbox {
     /// # Errors
     /// `EAGAIN` not yet, with a timeout of zero; `ETIMEDOUT` not before the deadline; `ECONNRESET` the
     /// inbox was closed or its process died with something untaken, which the kernel has released; `EINTR`
-    /// a signal handler ran; `EMFILE`, `ENFILE` no descriptor left to wait with; `ENOMEM`; `EPERM` opened
-    /// before a fork.
+    /// a signal handler ran; `EMFILE`, `ENFILE` no descriptor left to wait with; `ENOMEM`,
+    /// `ENOBUFS`; `ENOTTY` the kernel does not tell how much is unread; `EPERM` opened before a fork.
     pub fn wait_taken(&self, timeout: Option<Duration>) -> Result<()> {
         let uncancelled = Uncancelled::begin();
         self.held

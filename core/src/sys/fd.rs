@@ -301,8 +301,13 @@ where
     polled.into_iter().map(|entry| entry.revents != 0)
 }
 
-/// Whether the other end of a socket is closed.
+/// Whether the other end of a socket is closed, as far as the kernel tells.
 pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
-    matches!(poll([(socket, Awaited::Readable)], 0),
-        Ok([seen]) if seen & (libc::POLLHUP | libc::POLLERR) != 0)
+    is_hung_up(socket).unwrap_or(false)
+}
+
+/// Whether the other end of a socket is closed.
+pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> Result<bool> {
+    let [seen] = poll([(socket, Awaited::Readable)], 0)?;
+    Ok(seen & (libc::POLLHUP | libc::POLLERR) != 0)
 }

@@ -64,8 +64,8 @@ pub(crate) fn unconsumed(socket: BorrowedFd<'_>) -> Result<usize> {
     Ok(socket.0.state().unconsumed)
 }
 
-pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
-    socket.0.state().hung_up
+pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> Result<bool> {
+    Ok(socket.0.state().hung_up)
 }
 
 pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<i32> {

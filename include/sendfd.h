@@ -524,8 +524,9 @@ int sendfd_outbox_open_pidfd(int pidfd,
  * @return 0, or a negative errno
  *
  * The receiver need not be visible in the caller's pid namespace. Then it cannot be asked whether the
- * caller may signal it, and the users decide: root, and the receiver's own. Nothing tells either that it
- * has ended: with a timeout of NULL, the call waits for ever for an inbox that is gone.
+ * caller may signal it, and the users decide: the receiver's own, and its guests; root, too, is a guest
+ * there (-EPERM where it is none), for it cannot know as whom the receiver sees it. Nothing tells either
+ * that it has ended: with a timeout of NULL, the call waits for ever for an inbox that is gone.
  *
  * As sendfd_outbox_open(), but never -ESRCH, and:
  *

@@ -1,17 +1,20 @@
 //! The core beside the crates `sendfd` and `passfd`, which pass descriptors over a socket that both sides have.
 //! Prints JSON lines, as `build/bench` does.
 
+#![forbid(unsafe_code)]
+
+use nix::unistd::close;
 use passfd::FdPassingExt;
 use sendfd::{RecvWithFd, SendWithFd};
 use sendfd_core::{QuietInbox, Signal, Task, send};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const PARCELS: u32 = 200;
 
-/// Its name, and what hands a descriptor over and takes it.
-type Contender<'a> = (&'a str, Box<dyn FnMut() -> OwnedFd + 'a>);
+/// Its name, and what hands a descriptor over, takes it and closes it.
+type Contender<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(200);
@@ -24,7 +27,7 @@ fn main() {
             "sendfd-core",
             Box::new(|| {
                 send(Task::this_process(), signal, file.as_fd()).expect("sends");
-                inbox.recv_one(Some(Duration::ZERO)).expect("is there").0
+                drop(inbox.recv_one(Some(Duration::ZERO)).expect("is there"));
             }),
         ),
         (
@@ -33,14 +36,14 @@ fn main() {
                 let (mut bytes, mut fds) = ([0; 1], [-1; 1]);
                 here.send_with_fd(b"x", &[file.as_raw_fd()]).expect("sends");
                 there.recv_with_fd(&mut bytes, &mut fds).expect("is there");
-                owned(fds[0])
+                close(fds[0]).expect("is open");
             }),
         ),
         (
             "crate passfd",
             Box::new(|| {
                 here.send_fd(file.as_raw_fd()).expect("sends");
-                owned(there.recv_fd().expect("is there"))
+                close(there.recv_fd().expect("is there")).expect("is open");
             }),
         ),
     ];
@@ -48,7 +51,7 @@ fn main() {
     for round in 0..rounds + rounds / 10 {
         for (index, (_, once)) in contenders.iter_mut().enumerate() {
             let start = Instant::now();
-            (0..PARCELS).for_each(|_| drop(once()));
+            (0..PARCELS).for_each(|_| once());
             if let Some(times) = round.checked_sub(rounds / 10).map(|round| &mut times[round]) {
                 times[index] = start.elapsed().as_secs_f64() * 1e9 / f64::from(PARCELS);
             }
@@ -74,10 +77,4 @@ fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     let last = values.len() - 1;
     [last / 4, last / 2, last * 3 / 4].map(|index| values[index])
-}
-
-#[allow(unsafe_code, reason = "both crates give plain numbers")]
-fn owned(number: i32) -> OwnedFd {
-    // SAFETY: received just now, and nobody else owns it.
-    unsafe { OwnedFd::from_raw_fd(number) }
 }

@@ -1,8 +1,6 @@
 /* sendfd_discard(): throws away a parcel that could not be taken, unseen. */
 #include "harness.h"
 
-#include <netinet/in.h>
-
 static const struct wire ONE = {{'s', 'n', 'd', 'f'}, 1, 1, 0, 0}, TWO = {{'s', 'n', 'd', 'f'}, 1, 2, 0, 0};
 
 /* A connection of its own, as another sender has one. */
@@ -267,33 +265,12 @@ TEST(two_threads_discard_one_parcel)
 }
 
 /* --- what is slow to close --------------------------------------------------------------------------- */
-/* A connection that lingers for 20 s when its last descriptor is closed, for its other side does not read. */
-static int lingering(int *ret_other)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof at;
-	struct linger linger = {1, 20};
-	static char bytes[1 << 16];
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int one = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
-	CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
-	CHECK(connect(one, (struct sockaddr *)&at, len) == 0);
-	*ret_other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	CHECK(*ret_other >= 0);
-	while (send(one, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-		;
-	CHECK(setsockopt(one, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
-	close(listener);
-	return one;
-}
-
 TEST(discarding_waits_for_no_socket_that_lingers)
 {
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
 		int link = connected(), others[2];
-		int fds[2] = {lingering(&others[0]), lingering(&others[1])};
+		int fds[2] = {lingering_socket(&others[0]), lingering_socket(&others[1])};
 		CHECK_OK(raw_send(link, &TWO, sizeof TWO, fds, 2));
 		close(fds[0]);
 		close(fds[1]);

@@ -2,40 +2,13 @@
  * is among it, of which a close() takes as long as the sender has chosen: nobody in this process waits. */
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 
-#define LINGERS 6     /* seconds that a close of it takes */
-#define AT_ONCE 1500  /* milliseconds that a call may take on a loaded machine */
+#define AT_ONCE 1500 /* milliseconds that a call may take on a loaded machine */
 
 static pid_t target;
 static char name[64];
-
-/* One with bytes that the other side, which stays open and does not read, has no room for. */
-static int lingering_socket(void)
-{
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t len = sizeof at;
-	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
-	CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&at, len) == 0);
-	int other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	CHECK(other >= 0);
-	close(listener);
-	static char bytes[1 << 16];
-	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
-	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-		;
-	CHECK(errno == EAGAIN);
-	struct linger linger = {1, LINGERS};
-	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
-	return fd;
-}
 
 /* The socket does linger here: what the others avoid. */
 TEST(such_a_socket_lingers)
@@ -43,8 +16,9 @@ TEST(such_a_socket_lingers)
 	pid_t pid = fork(); /* which keeps the other side, too */
 	CHECK(pid >= 0);
 	if (pid == 0) {
+		int other, fd = lingering_socket(&other);
 		long start = now_ms();
-		close(lingering_socket());
+		close(fd);
 		CHECK(now_ms() - start > LINGERS * 1000 - 500, "%ld ms", now_ms() - start);
 		_exit(0);
 	}
@@ -62,7 +36,7 @@ static const struct way PARCEL = {0, 16, true}, EMPTY = {0, 0, false}, LIE = {0,
 static void sends(void *arg)
 {
 	const struct way *way = arg;
-	int fd = lingering_socket();
+	int other, fd = lingering_socket(&other);
 	if (way->uid)
 		become(way->uid);
 	if (way->library) {
@@ -279,7 +253,7 @@ static void answers(void *arg)
 			link = fd;
 	}
 	CHECK(link >= 0);
-	int fd = lingering_socket();
+	int other, fd = lingering_socket(&other);
 	int sent = raw_send(link, "x", 1, &fd, 1);
 	parent_tell(sent);
 	close(fd);
@@ -332,7 +306,7 @@ static void squats(void *arg)
 	if (sched_setscheduler(0, SCHED_FIFO, &first) != 0)
 		SKIP("SCHED_FIFO: %s", errno_name(errno));
 	for (long n = 0; n < SQUATS; n++) {
-		int fd = lingering_socket();
+		int other, fd = lingering_socket(&other);
 		parent_tell(n);
 		int link = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		CHECK(link >= 0);
@@ -516,7 +490,7 @@ static void answers_with_one_that_lingers(void *arg)
 	(void)arg;
 	char byte;
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	int fd = lingering_socket();
+	int other, fd = lingering_socket(&other);
 	parent_tell(0);
 	sendfd_info info;
 	CHECK_EQ(sendfd_recvs(inbox, NULL, 0, NULL, 0, &info, NULL), 0);

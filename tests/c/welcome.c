@@ -1,37 +1,10 @@
 /* What a hostile receiver says to a guest: nothing of it keeps the guest waiting, or counts as a welcome. */
 #include "harness.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-
-#define LINGERS 6    /* seconds that a close of it takes */
 #define AT_ONCE 1500 /* milliseconds that a call may take on a loaded machine */
 
 static const char WELCOME[16] = "sndf\1\0\0\0\0\0\0\0\2\0\0";
 static char guest_name[SENDFD_ADDRESS_MAX + 8], own_name[SENDFD_ADDRESS_MAX];
-static int others[64], count;
-
-/* One with bytes that the other side, which stays open and does not read, has no room for. */
-static int lingering_socket(void)
-{
-	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t len = sizeof at;
-	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
-	CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&at, len) == 0);
-	others[count++] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	close(listener);
-	static char bytes[1 << 16];
-	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
-	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-		;
-	struct linger linger = {1, LINGERS};
-	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
-	return fd;
-}
 
 /* In a thread: where the guest was faster, this is the last to close it. */
 static void *closes(void *arg)
@@ -42,7 +15,7 @@ static void *closes(void *arg)
 
 static void says(int link, const void *bytes, size_t len, bool lingers)
 {
-	int fd = lingers ? lingering_socket() : -1;
+	int other, fd = lingers ? lingering_socket(&other) : -1;
 	raw_send(link, bytes, len, &fd, lingers);
 	if (lingers)
 		thread_start(closes, (void *)(intptr_t)fd);

@@ -1,6 +1,9 @@
 /* Threads, and descriptors that can be told apart. */
 #include "harness.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 pthread_t thread_start(void *(*run)(void *), void *arg)
 {
 	pthread_t thread;
@@ -86,4 +89,27 @@ bool witness_released(int end, int ms)
 		n = poll(&p, 1, ms);
 	while (n < 0 && errno == EINTR);
 	return n == 1 && (p.revents & POLLHUP);
+}
+
+/* With bytes that the other side, which does not read, has no room for. */
+int lingering_socket(int *ret_other)
+{
+	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t len = sizeof at;
+	CHECK(listener >= 0 && bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0);
+	CHECK(getsockname(listener, (struct sockaddr *)&at, &len) == 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&at, len) == 0);
+	*ret_other = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CHECK(*ret_other >= 0);
+	close(listener);
+	static char bytes[1 << 16];
+	CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
+	while (send(fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+		;
+	CHECK(errno == EAGAIN);
+	struct linger linger = {1, LINGERS};
+	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+	return fd;
 }

@@ -167,6 +167,8 @@ struct witness {
 };
 struct witness make_witness(void);
 bool witness_released(int end, int ms);
+#define LINGERS 6 /* seconds that the last close of a lingering socket takes while its other side is open */
+int lingering_socket(int *ret_other);
 
 /* --- inboxes ---------------------------------------------------------------------------------- */
 extern const struct timespec NOW; /* {0, 0} */

@@ -15,7 +15,8 @@ import pytest
 import sendfd.multiprocessing
 from conftest import content, open_descriptors, pipe_with
 from sendfd.multiprocessing import recv_handle, send_handle
-from sendfd.multiprocessing._arrivals import arrivals
+from sendfd.multiprocessing._arrivals import MOST_GIVEN_UP, arrivals
+from sendfd.multiprocessing._reception import Reception
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,6 +177,29 @@ def test_what_was_not_received_after_all_is_released(
     os.close(recv_handle(pair[1]))
     for reading in ends:
         nobody_has(reading)
+
+
+def test_liars_are_forgotten(installed: None, pair: tuple[Connection, Connection]) -> None:
+    """A token with no parcel behind it, of which the reception was interrupted and given up."""
+    reading, writing = os.pipe()
+    here, there = Pipe()
+    send_handle(here, writing, ME)
+    os.close(writing)
+    # It is not looked for, and found while others are.
+    reception = Reception()
+    reception._message.append((os.read(there.fileno(), 17), None))
+    reception.release()
+    given_up = arrivals.get()._given_up
+    assert len(given_up) == 1
+    here.close()
+    there.close()
+    for _ in range(2 * MOST_GIVEN_UP):
+        liar, reception = os.urandom(16), Reception()
+        os.write(pair[0].fileno(), b"\xfd" + liar)
+        reception._message.append((os.read(pair[1].fileno(), 17), None))
+        reception.release()
+        assert len(given_up) <= MOST_GIVEN_UP
+    nobody_has(reading)
 
 
 def test_keeping_is_done_wholly_or_not(installed: None) -> None:

@@ -12,6 +12,8 @@ SIGNO = 49
 TOKEN = 16
 # Behind a token: nobody will ask for the parcel that came with it.
 WITHDRAWN = b"withdrawn"
+# Where more tokens are given up, it is looked which parcels do not come at all.
+MOST_GIVEN_UP = 64
 
 
 class Arrivals:
@@ -56,12 +58,30 @@ class Arrivals:
     def give_up(self, token: bytes) -> None:
         """Nobody will ask for that parcel."""
         with self._lock:
-            self._given_up.add(token)
-            parcel = self._by_token.get(token)
-            if parcel is not None:
-                parcel.close()
-                self._given_up.discard(token)
-                self.drop(token)
+            self._release(token)
+            if len(self._given_up) > MOST_GIVEN_UP:
+                self._forget_liars()
+
+    def _release(self, token: bytes) -> None:
+        self._given_up.add(token)
+        parcel = self._by_token.get(token)
+        if parcel is not None:
+            parcel.close()
+            self._given_up.discard(token)
+            self.drop(token)
+
+    def _forget_liars(self) -> None:
+        """A parcel was sent before its token: once the queue is empty, none of these comes."""
+        try:
+            while True:
+                self._sort()
+                into(self._unsorted, self._inbox.recv, 0)
+        except BlockingIOError:
+            if not self._unsorted:
+                self._given_up.clear()
+        except OSError as error:
+            if error.errno is None:
+                raise  # It is a signal handler's.
 
     def _sort(self) -> None:
         while self._unsorted:
@@ -69,7 +89,7 @@ class Arrivals:
             token, more = parcel.data[:TOKEN], parcel.data[TOKEN:]
             if more == WITHDRAWN:
                 parcel.close()
-                self.give_up(token)
+                self._release(token)
                 self._given_up.discard(token)
             elif more or len(token) != TOKEN or not parcel.fds or token in self._given_up:
                 # Without a descriptor it is none of send_handle(), and would take no room in the

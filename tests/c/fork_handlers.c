@@ -13,6 +13,7 @@
 static pthread_mutex_t program_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 static atomic_long done;
+static atomic_bool held; /* the program's lock, by a thread that is about to open descriptors */
 
 static atomic_bool handlers_lock;
 
@@ -42,8 +43,10 @@ static void *uses_the_library_under_a_lock(void *arg)
 	(void)arg;
 	while (!atomic_load(&stop)) {
 		lock();
+		atomic_store(&held, true);
 		sendfd_inbox *inbox = open_inbox(S + 1, SENDFD_INBOX_NOSIGNAL);
 		sendfd_inbox_close(inbox);
+		atomic_store(&held, false);
 		unlock();
 		atomic_fetch_add(&done, 1);
 		sched_yield();
@@ -57,22 +60,32 @@ static void await_more(void)
 		sched_yield();
 }
 
-/* The longest of so many forks, in milliseconds. */
-static long fork_again_and_again(int count)
+static void await_holder(void)
 {
-	long longest = 0;
+	while (!atomic_load(&held))
+		sched_yield();
+}
+
+static int by_size(const void *one, const void *other)
+{
+	long a = *(const long *)one, b = *(const long *)other;
+	return (a > b) - (a < b);
+}
+
+/* Milliseconds that each of so many forks took, in ascending order. */
+static void fork_again_and_again(int count, void (*await)(void), long *ret_ms)
+{
 	for (int i = 0; i < count; i++) {
-		await_more();
+		await();
 		long start = now_ms();
 		pid_t pid = fork();
 		CHECK(pid >= 0);
 		if (pid == 0)
 			_exit(0);
-		if (now_ms() - start > longest)
-			longest = now_ms() - start;
+		ret_ms[i] = now_ms() - start;
 		CHECK(exited_well(pid));
 	}
-	return longest;
+	qsort(ret_ms, (size_t)count, sizeof *ret_ms, by_size);
 }
 
 /* The program's handlers are registered before its first call to the library, and take a lock whose holders
@@ -83,8 +96,12 @@ TEST_LIMIT(a_lock_that_a_handler_takes, 60)
 	pthread_t threads[2];
 	for (int i = 0; i < 2; i++)
 		threads[i] = thread_start(uses_the_library_under_a_lock, NULL);
-	long longest = fork_again_and_again(200);
-	CHECK(longest < 200, "%ld ms", longest);
+	enum { FORKS = 50 };
+	long ms[FORKS];
+	fork_again_and_again(FORKS, await_holder, ms);
+	/* Where the library's patience had to end, that takes 250 ms; the machine may be slow for a few. */
+	long most = ms[FORKS - 1 - FORKS / 25 * (slower() > 1)];
+	CHECK(most < 200, "%ld ms; half of them %ld ms", most, ms[FORKS / 2]);
 	atomic_store(&stop, true);
 	for (int i = 0; i < 2; i++)
 		thread_join(threads[i]);
@@ -220,8 +237,10 @@ TEST_LIMIT(a_lock_that_a_handler_takes_before_the_library_is_loaded, 60)
 	atomic_store(&handlers_lock, true);
 	load_late();
 	pthread_t thread = thread_start(uses_the_late_one_under_a_lock, NULL);
-	long longest = fork_again_and_again(20);
-	CHECK(longest < 2000, "%ld ms", longest);
+	enum { FORKS = 20 };
+	long ms[FORKS];
+	fork_again_and_again(FORKS, await_more, ms);
+	CHECK(ms[FORKS - 1] < 2000, "%ld ms", ms[FORKS - 1]);
 	atomic_store(&stop, true);
 	thread_join(thread);
 }

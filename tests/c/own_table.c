@@ -120,9 +120,12 @@ TEST(one_number_in_two_tables)
 }
 
 /* --- the first thread, by which the others are told, has ended -------------------------------------- */
-static void *goes_on(void *first)
+static pthread_t first;
+
+static void *goes_on(void *arg)
 {
-	CHECK(pthread_join(*(pthread_t *)first, NULL) == 0);
+	(void)arg;
+	CHECK(pthread_join(first, NULL) == 0);
 	inbox = open_inbox(S, 0);
 	fd = make_memfd(2);
 	for (int i = 0; i < 3; i++) {
@@ -139,9 +142,9 @@ TEST(the_first_thread_has_ended)
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		pthread_t me = pthread_self();
+		first = pthread_self();
 		alarm(15);
-		thread_start(goes_on, &me);
+		thread_start(goes_on, NULL);
 		pthread_exit(NULL);
 	}
 	CHECK(exited_well(pid));

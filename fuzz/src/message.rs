@@ -133,11 +133,20 @@ impl Round<'_> {
             self.talks.push(Talk { peer, inode, expected: VecDeque::new(), over: false });
             self.current[slot] = Some(self.talks.len() - 1);
         }
-        let Some(talk) = self.current[slot].map(|talk| &mut self.talks[talk]) else { return };
+        let Some(place) = self.current[slot] else { return };
+        let verdict = judge(&message, nfds);
+        if matches!(verdict, Verdict::Parcel { nfds: 0, .. }) {
+            // Nothing would tell it from one like it that somebody else has sent.
+            let alike =
+                |(other, talk): (usize, &Talk)| other != place && talk.expected.contains(&verdict);
+            if self.talks.iter().enumerate().any(alike) {
+                return;
+            }
+        }
+        let talk = &mut self.talks[place];
         let Some(peer) = &talk.peer else { return };
         let queued = peer.send(&message, nfds, flags & 1 != 0, flags & 2 != 0);
         if queued && !talk.over {
-            let verdict = judge(&message, nfds);
             talk.over = !matches!(verdict, Verdict::Parcel { .. });
             talk.expected.push_back(verdict);
         }

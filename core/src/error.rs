@@ -28,24 +28,85 @@ pub struct Error {
 /// A call and its arguments, as far as they are worth telling.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Call {
-    Signal { number: i32 },
-    Task { id: i32 },
+    Signal {
+        number: i32,
+    },
+    Task {
+        id: i32,
+    },
     Address,
-    AddressOf { signo: i32 },
-    Pidfd { number: RawFd },
-    Send { to: To, signo: i32, fd: RawFd },
-    SendMany { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration> },
-    Room { to: To, signo: i32 },
-    Open { signo: i32, thread: bool, signals: bool },
-    Receive { signo: i32, timeout: Option<Duration> },
-    Claim { signo: i32, si_signo: i32, si_fd: RawFd },
-    Discard { signo: i32, id: u64 },
-    Shutdown { signo: i32 },
-    Reply { reply: RawFd, nfds: usize, len: usize },
-    OutboxOpen { to: To, signo: i32, timeout: Option<Duration> },
-    Outbox { to: To, signo: i32, nfds: usize, len: usize, timeout: Option<Duration>, request: bool },
-    WaitTaken { to: To, signo: i32, timeout: Option<Duration> },
-    Answer { signo: i32, timeout: Option<Duration> },
+    AddressOf {
+        signo: i32,
+    },
+    Pidfd {
+        number: RawFd,
+    },
+    Send {
+        to: To,
+        signo: i32,
+        fd: RawFd,
+    },
+    SendMany {
+        to: To,
+        signo: i32,
+        nfds: usize,
+        len: usize,
+        timeout: Option<Duration>,
+    },
+    Room {
+        to: To,
+        signo: i32,
+    },
+    Open {
+        signo: i32,
+        thread: bool,
+        signals: bool,
+    },
+    Receive {
+        signo: i32,
+        timeout: Option<Duration>,
+    },
+    Claim {
+        signo: i32,
+        si_signo: i32,
+        si_fd: RawFd,
+    },
+    Discard {
+        signo: i32,
+        id: u64,
+    },
+    Shutdown {
+        signo: i32,
+    },
+    Reply {
+        reply: RawFd,
+        nfds: usize,
+        len: usize,
+    },
+    OutboxOpen {
+        to: To,
+        signo: i32,
+        timeout: Option<Duration>,
+    },
+    Outbox {
+        to: To,
+        signo: i32,
+        nfds: usize,
+        len: usize,
+        timeout: Option<Duration>,
+        request: bool,
+        /// It was opened before a fork.
+        inherited: bool,
+    },
+    WaitTaken {
+        to: To,
+        signo: i32,
+        timeout: Option<Duration>,
+    },
+    Answer {
+        signo: i32,
+        timeout: Option<Duration>,
+    },
 }
 
 /// A target, as it was named.
@@ -158,9 +219,14 @@ impl Error {
                 "no room for the request, or no answer in time"
             }
             (libc::ETIMEDOUT, Call::OutboxOpen { .. }) => "it had no inbox in time",
-            (libc::EPERM, Call::Outbox { .. } | Call::WaitTaken { .. } | Call::Answer { .. }) => {
-                "opened before a fork, or turned away as a guest"
-            }
+            (
+                libc::EPERM,
+                Call::Outbox { inherited: true, .. }
+                | Call::WaitTaken { .. }
+                | Call::Answer { .. }
+                | Call::AddressOf { .. }
+                | Call::Shutdown { .. },
+            ) => "opened before a fork",
             (libc::EPIPE, Call::Reply { .. }) => "the asker is gone, or has its answer",
             (libc::EAGAIN, Call::Reply { .. }) => "no room for the answer",
             (libc::EPERM, _) if sending => "not allowed to signal it, and no guest of it",
@@ -296,3 +362,25 @@ const SYMBOLS: &[(i32, &str)] = symbols! {
     EADDRINUSE EINTR EPROTO EACCES ENOMEM ENOBUFS ENOSPC ENOSYS ENOENT EIO EFAULT EPIPE ECONNRESET
     ENOTCONN ENAMETOOLONG EAFNOSUPPORT EPROTONOSUPPORT ENOPROTOOPT EOPNOTSUPP EADDRNOTAVAIL ENODATA
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same number for two reasons.
+    #[test]
+    fn a_guest_is_not_told_of_a_fork() {
+        let outbox = |inherited| Call::Outbox {
+            to: To::Task(7),
+            signo: 50,
+            nfds: 0,
+            len: 0,
+            timeout: None,
+            request: false,
+            inherited,
+        };
+        let text = |inherited| Error::new(outbox(inherited), libc::EPERM).to_string();
+        assert!(text(true).ends_with("= -EPERM (opened before a fork)"), "{}", text(true));
+        assert!(text(false).ends_with("(not allowed to signal it, and no guest of it)"));
+    }
+}

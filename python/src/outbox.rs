@@ -71,8 +71,8 @@ impl HeldLink {
     /// to `timeout` seconds; None waits for ever.
     ///
     /// Raises BrokenPipeError (the inbox is closed, or its process is dead), BlockingIOError (its queue
-    /// is full), TimeoutError (it stayed full), PermissionError (opened before a fork), or another
-    /// OSError by errno.
+    /// is full), TimeoutError (it stayed full), PermissionError (opened before a fork, or no guest of
+    /// the receiver's), or another OSError by errno.
     #[pyo3(
         signature = (*fds, data = Data::NONE, timeout = Timeout::NOW),
         text_signature = "($self, *fds, data=b'', timeout=0)"

@@ -17,12 +17,12 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 GUEST = 1_000_000 + os.getpid()
 
 
-def as_user(uid: int, code: str, *args: str) -> subprocess.Popen[bytes]:
+def as_user(uid: int, code: str, *args: str, stdout: int | None = None) -> subprocess.Popen[bytes]:
     """A process that becomes another user, with a group of the same number, and runs `code`."""
     # Imported first: it may be out of that user's sight.
     lines = "import asyncio, os, sendfd, sys\nos.setgroups([])\n"
     lines += f"os.setresgid({uid}, {uid}, {uid})\nos.setresuid({uid}, {uid}, {uid})\n"
-    return subprocess.Popen([sys.executable, "-c", lines + code, *args])
+    return subprocess.Popen([sys.executable, "-c", lines + code, *args], stdout=stdout)
 
 
 @needs_root
@@ -51,6 +51,34 @@ except PermissionError:
             with pytest.raises(TimeoutError):
                 inbox.recv(timeout=0.01)
         assert sender.wait() == 7
+
+
+@needs_root
+def test_an_outbox_says_what_it_was_refused_for() -> None:
+    """The same number as in a forked child."""
+    code = """
+with sendfd.Outbox(sys.argv[1]) as outbox:
+    print("open", flush=True)
+    pid = os.fork()
+    try:
+        outbox.send(timeout=10)
+    except PermissionError as error:
+        assert ("opened before a fork" if pid == 0 else "no guest of it") in str(error), error
+    else:
+        raise AssertionError
+    if pid == 0:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+    with sendfd.Inbox(users=[GUEST + 1]) as inbox:
+        sender = as_user(GUEST, code, inbox.address, stdout=subprocess.PIPE)
+        assert sender.stdout is not None
+        assert sender.stdout.readline() == b"open\n"
+        while sender.poll() is None:
+            with pytest.raises(TimeoutError):
+                inbox.recv(timeout=0.01)
+        assert sender.wait() == 0
+        sender.stdout.close()
 
 
 @needs_root

@@ -73,8 +73,11 @@ impl HeldLink {
 
     /// EPERM: it was opened before a fork.
     pub(crate) fn check(&self) -> Result<()> {
-        let inherited = self.generation != fork::generation();
-        if inherited { Err(Errno(libc::EPERM)) } else { thread_table::check() }
+        if self.is_inherited() { Err(Errno(libc::EPERM)) } else { thread_table::check() }
+    }
+
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// Queues a message, and waits for room until the deadline.

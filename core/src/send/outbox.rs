@@ -99,7 +99,7 @@ impl Outbox {
             .check()
             .and_then(|()| parcel.message())
             .and_then(|message| self.held.queue(&message, deadline, parcel.interruptible))
-            .map_err(error::of(self.call_with(&parcel, false)))
+            .map_err(|errno| error::of(self.call_with(&parcel, false))(errno))
     }
 
     /// Waits until the receiver has taken everything that was sent through this outbox; `None`: for ever.
@@ -158,7 +158,9 @@ impl Outbox {
     pub(crate) fn call_with(&self, parcel: &Outgoing<'_>, request: bool) -> Call {
         let (nfds, len) = parcel.counts();
         let HeldLink { to, signal, .. } = *self.held;
-        Call::Outbox { to, signo: signal.number(), nfds, len, timeout: parcel.timeout, request }
+        let (signo, timeout, inherited) =
+            (signal.number(), parcel.timeout, self.held.is_inherited());
+        Call::Outbox { to, signo, nfds, len, timeout, request, inherited }
     }
 }
 

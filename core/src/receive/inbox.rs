@@ -39,7 +39,7 @@ impl Inbox {
     /// # Errors
     /// As [`Mailbox::open`].
     pub fn open(signal: Signal) -> Result<Inbox> {
-        Inbox::with(signal, false)
+        Inbox::open_with(signal, Options::default())
     }
 
     /// Addressed by the id of the calling thread.
@@ -47,12 +47,24 @@ impl Inbox {
     /// # Errors
     /// As [`Mailbox::open`].
     pub fn open_thread(signal: Signal) -> Result<Inbox> {
-        Inbox::with(signal, true)
+        Inbox::open_with(signal, Options { thread: true, ..Options::default() })
     }
 
-    fn with(signal: Signal, thread: bool) -> Result<Inbox> {
-        let options = Options { thread, signals: true, ..Options::default() };
-        let mailbox = Mailbox::open(signal, options)?;
+    /// With guests, a directory, or addressed by the id of the calling thread. It queues signals whatever
+    /// [`Options::signals`] says.
+    ///
+    /// ```
+    /// use sendfd_core::{Inbox, Options, Signal};
+    ///
+    /// let of_group = Options { gids: &[27], ..Options::default() };
+    /// let inbox = Inbox::open_with(Signal::new(52)?, of_group)?;
+    /// # Ok::<(), sendfd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open_with(signal: Signal, options: Options<'_>) -> Result<Inbox> {
+        let mailbox = Mailbox::open(signal, Options { signals: true, ..options })?;
         Ok(Inbox { mailbox, not_send: PhantomData })
     }
 }
@@ -104,7 +116,7 @@ impl QuietInbox {
     /// # Errors
     /// As [`Mailbox::open`].
     pub fn open(signal: Signal) -> Result<QuietInbox> {
-        QuietInbox::with(signal, false)
+        QuietInbox::open_with(signal, Options::default())
     }
 
     /// Addressed by the id of the calling thread.
@@ -112,12 +124,24 @@ impl QuietInbox {
     /// # Errors
     /// As [`Mailbox::open`].
     pub fn open_thread(signal: Signal) -> Result<QuietInbox> {
-        QuietInbox::with(signal, true)
+        QuietInbox::open_with(signal, Options { thread: true, ..Options::default() })
     }
 
-    fn with(signal: Signal, thread: bool) -> Result<QuietInbox> {
-        let options = Options { thread, ..Options::default() };
-        Ok(QuietInbox { mailbox: Mailbox::open(signal, options)? })
+    /// With guests, a directory, or addressed by the id of the calling thread. It queues no signals whatever
+    /// [`Options::signals`] says.
+    ///
+    /// ```
+    /// use sendfd_core::{Options, QuietInbox, Signal};
+    ///
+    /// let nowhere_else = Options { directory: Some("".as_ref()), anyone: true, ..Options::default() };
+    /// let inbox = QuietInbox::open_with(Signal::new(53)?, nowhere_else)?;
+    /// # Ok::<(), sendfd_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Mailbox::open`].
+    pub fn open_with(signal: Signal, options: Options<'_>) -> Result<QuietInbox> {
+        Ok(QuietInbox { mailbox: Mailbox::open(signal, Options { signals: false, ..options })? })
     }
 }
 
@@ -139,5 +163,57 @@ impl AsFd for QuietInbox {
 impl AsRawFd for QuietInbox {
     fn as_raw_fd(&self) -> RawFd {
         self.mailbox.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Task, send};
+    use std::os::unix::fs::FileTypeExt;
+    use std::{env, fs};
+
+    #[test]
+    fn options_are_for_both_kinds() {
+        let place = env::temp_dir().join(format!("sendfd-options-{}", std::process::id()));
+        fs::create_dir(&place).expect("a new directory");
+        // What is said of signals is not heeded.
+        let options = |signals| Options {
+            thread: true,
+            signals,
+            anyone: true,
+            directory: Some(&place),
+            ..Options::default()
+        };
+        let signal = Signal::new(58).expect("a real-time signal");
+        let thread = Task::new(crate::sys::ids::thread()).expect("this one");
+        let sockets = || {
+            let entries =
+                fs::read_dir(&place).expect("it is there").map(|entry| entry.expect("one"));
+            entries.filter(|entry| entry.file_type().expect("known").is_socket()).count()
+        };
+        let inbox = Inbox::open_with(signal, options(false)).expect("opens");
+        // One for guests, too.
+        assert_eq!(sockets(), 2);
+        send(thread, signal, std::io::stderr()).expect("sends");
+        assert!(is_pending(signal));
+        assert_eq!(inbox.recv(None).expect("is there").fds.len(), 1);
+        drop(inbox);
+        assert_eq!(sockets(), 0);
+
+        let inbox = QuietInbox::open_with(signal, options(true)).expect("opens");
+        assert_eq!(sockets(), 2);
+        send(thread, signal, std::io::stderr()).expect("sends");
+        assert!(!is_pending(signal));
+        assert_eq!(inbox.recv(None).expect("is there").fds.len(), 1);
+        drop(inbox);
+        fs::remove_dir(&place).expect("nothing is left in it");
+    }
+
+    fn is_pending(signal: Signal) -> bool {
+        let status = fs::read_to_string("/proc/thread-self/status").expect("it is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("SigPnd:")).expect("a line");
+        let pending = u64::from_str_radix(line.trim(), 16).expect("hexadecimal");
+        pending >> (signal.number() - 1) & 1 != 0
     }
 }

@@ -9,12 +9,14 @@ mod answer;
 mod header;
 mod message;
 mod peer;
+mod welcome;
 
 pub use announcement::announcement;
 pub use answer::answer;
 pub use header::header;
 pub use message::message;
 pub use sendfd_core::{MAX_DATA, MAX_FDS};
+pub use welcome::{can_be_a_guest, welcome};
 
 /// An input, read from the front; beyond its end there are zeros.
 struct Bytes<'a>(&'a [u8]);

@@ -109,6 +109,16 @@ fn main() {
         exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
         exchange(text, "use std::sync::{", "use crate::sync::{");
     });
+    give("send/welcome.rs", "welcome.rs", |text| {
+        exchange(text, "//!", "//");
+        exchange(
+            text,
+            "use crate::address::Whom;\nuse crate::sys::message::{self, Glimpse};\nuse crate::sys::{Errno, Result, socket};\nuse crate::wire::{HEADER, WELCOME};\nuse std::os::fd::BorrowedFd;",
+            "use crate::peer::{self as message, self as socket, BorrowedFd, Glimpse, HEADER, WELCOME, Whom};\nuse crate::{Errno, Result};",
+        );
+        exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
+        exchange(text, "use std::sync::{", "use crate::sync::{");
+    });
     give("map.rs", "map.rs", |text| {
         exchange(text, "//!", "//");
         exchange(text, "use crate::sys::{Errno, Result};", "use crate::{Errno, Result};");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ffi::c_int;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use ::libc::{EBADF, ECONNRESET, EMFILE, ENOMEM, EPIPE};
+pub(crate) use ::libc::{EAGAIN, EBADF, ECONNRESET, EMFILE, ENOBUFS, ENOMEM, EPIPE};
 
 pub(crate) type RawFd = c_int;
 pub(crate) type Handler = extern "C" fn();

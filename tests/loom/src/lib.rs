@@ -1,6 +1,7 @@
 //! Models of what the threads of a process share in the core, on the core's own code: the table of
 //! descriptors, its gate and what a child makes of it (`sys/table.rs`, `sys/gate.rs`, `sys/fork.rs`), the links that are kept
-//! (`send/cache.rs`), and what is known of the parcels of an outbox (`send/fate.rs`).
+//! (`send/cache.rs`), what is known of the parcels of an outbox (`send/fate.rs`), and whether a guest was let in
+//! (`send/welcome.rs`).
 //!
 //! With `--cfg loom` every order of the threads' steps is tried, and every value that the memory orders
 //! allow a load to see. Without it, the same models run once with std's types: for Miri, which looks for
@@ -29,6 +30,9 @@ mod gate {
 }
 mod map {
     include!(concat!(env!("OUT_DIR"), "/map.rs"));
+}
+mod welcome {
+    include!(concat!(env!("OUT_DIR"), "/welcome.rs"));
 }
 mod table {
     include!(concat!(env!("OUT_DIR"), "/table.rs"));

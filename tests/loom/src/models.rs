@@ -3,8 +3,9 @@
 use crate::cache::{Cache, Key, Who};
 use crate::fate::{Fate, Verdict};
 use crate::link::Link;
-use crate::peer::Socket;
+use crate::peer::{LIE, Socket, WELCOME, Whom};
 use crate::sync::{Arc, Shared, model, thread};
+use crate::welcome::{Standing, Welcome};
 use crate::{fork, kernel, table};
 
 /// Links that are kept.
@@ -260,5 +261,68 @@ fn what_was_taken_is_not_lost() {
         receiver.join().expect("a thread");
         assert_eq!(fate.of(|| socket.send()), Err(crate::Errno(kernel::EPIPE)));
         assert_eq!(fate.look(socket.fd(), || false), Ok(Verdict::Taken));
+    });
+}
+
+/// Threads that send as a guest while the receiver lets it in and goes on talking: whoever is let in can
+/// hear nothing more, and the welcome alone has been taken, once; also where it could not be made ready to send.
+#[test]
+fn a_guest_takes_its_welcome_once() {
+    model(|| {
+        let guest = Arc::new((Socket::default(), Welcome::of(Whom::Guests)));
+        guest.0.run_short();
+        let receiver = {
+            let guest = Arc::clone(&guest);
+            thread::spawn(move || {
+                guest.0.say(WELCOME);
+                guest.0.say(LIE);
+            })
+        };
+        let looks = {
+            let guest = Arc::clone(&guest);
+            move || {
+                let standing = guest.1.standing(guest.0.fd(), || true);
+                let (taken, deaf) = guest.0.heard();
+                match standing {
+                    Ok(Standing::LetIn) => assert!(deaf && taken == [WELCOME]),
+                    Ok(Standing::NotYet) | Err(_) => assert!(taken.len() <= 1),
+                    Ok(Standing::TurnedAway) => panic!("it is welcome"),
+                }
+            }
+        };
+        let other = thread::spawn(looks.clone());
+        looks();
+        receiver.join().expect("a thread");
+        other.join().expect("a thread");
+        let _ = guest.1.standing(guest.0.fd(), || true);
+        assert_eq!(guest.1.standing(guest.0.fd(), || true), Ok(Standing::LetIn));
+        assert_eq!(guest.0.heard(), (vec![WELCOME], true));
+    });
+}
+
+#[test]
+fn a_lie_lets_nobody_in() {
+    model(|| {
+        let guest = Arc::new((Socket::default(), Welcome::of(Whom::Guests)));
+        let receiver = {
+            let guest = Arc::clone(&guest);
+            thread::spawn(move || {
+                guest.0.say(LIE);
+                guest.0.say(WELCOME);
+            })
+        };
+        let looks = {
+            let guest = Arc::clone(&guest);
+            move || {
+                let standing = guest.1.standing(guest.0.fd(), || true);
+                assert!(matches!(standing, Ok(Standing::NotYet | Standing::TurnedAway)));
+            }
+        };
+        let other = thread::spawn(looks.clone());
+        looks();
+        receiver.join().expect("a thread");
+        other.join().expect("a thread");
+        assert_eq!(guest.1.standing(guest.0.fd(), || true), Ok(Standing::TurnedAway));
+        assert_eq!(guest.0.heard(), (vec![], false));
     });
 }

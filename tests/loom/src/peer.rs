@@ -1,9 +1,10 @@
-//! A connected socket and its receiver, as `send/fate.rs` sees them. Each step of the receiver is one that
+//! A connected socket and its receiver, as `send/fate.rs` and `send/welcome.rs` see them. Each step of the receiver is one that
 //! others can see, hence the lock: what is behind it is tried in every order.
 
-use crate::kernel::{ECONNRESET, EPIPE};
+use crate::kernel::{EAGAIN, ECONNRESET, ENOBUFS, EPIPE};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Errno, Result};
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 #[derive(Default, Debug)]
@@ -11,6 +12,13 @@ struct State {
     unconsumed: usize,
     hung_up: bool,
     error: i32,
+    said: VecDeque<[u8; HEADER]>,
+    /// What the receiver said and the sender took.
+    taken: Vec<[u8; HEADER]>,
+    /// Nothing more can be said.
+    deaf: bool,
+    /// The next option cannot be set.
+    short: bool,
 }
 
 #[derive(Default, Debug)]
@@ -58,6 +66,61 @@ impl Socket {
     pub(crate) fn release(&self) {
         self.state().unconsumed = 0;
     }
+}
+
+pub(crate) const HEADER: usize = 1;
+pub(crate) const WELCOME: [u8; HEADER] = [1];
+pub(crate) const LIE: [u8; HEADER] = [2];
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whom {
+    Own,
+    Guests,
+}
+
+pub(crate) struct Glimpse {
+    pub(crate) len: usize,
+    pub(crate) has_more: bool,
+}
+
+impl Socket {
+    pub(crate) fn say(&self, word: [u8; HEADER]) {
+        let mut state = self.state();
+        if !state.deaf {
+            state.said.push_back(word);
+        }
+    }
+
+    pub(crate) fn run_short(&self) {
+        self.state().short = true;
+    }
+
+    /// What was taken of what was said, and whether more can be said.
+    pub(crate) fn heard(&self) -> (Vec<[u8; HEADER]>, bool) {
+        let state = self.state();
+        (state.taken.clone(), state.deaf)
+    }
+}
+
+pub(crate) fn glimpse(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Glimpse> {
+    let first = socket.0.state().said.front().copied().ok_or(Errno(EAGAIN))?;
+    bytes.copy_from_slice(&first);
+    Ok(Glimpse { len: HEADER, has_more: false })
+}
+
+pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
+    let mut state = socket.0.state();
+    let first = state.said.pop_front().ok_or(Errno(EAGAIN))?;
+    state.taken.push(first);
+    Ok(())
+}
+
+pub(crate) fn stop_reading(socket: BorrowedFd<'_>) {
+    socket.0.state().deaf = true;
+}
+
+pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
+    if std::mem::take(&mut socket.0.state().short) { Err(Errno(ENOBUFS)) } else { Ok(()) }
 }
 
 pub(crate) fn unconsumed(socket: BorrowedFd<'_>) -> Result<usize> {

@@ -1,6 +1,6 @@
 const native = require('./addon.js');
 const { fromFailure } = require('./errors.js');
-const { received } = require('./parcel.js');
+const { received, told } = require('./parcel.js');
 
 /**
  * Sends a request when its turn has come, and calls `done` with an error, or nothing and the answer.
@@ -10,9 +10,9 @@ function ask(turns, outgoing, send, done) {
   let awaited;
   const onAnswer = () => {
     // A helper thread may tell of an answer that is no longer awaited.
-    const found = awaited?.recv();
+    const found = awaited?.recv(told);
     if (!found) return;
-    if (found instanceof native.NativeParcel) {
+    if (typeof found === 'number') {
       done(undefined, received(found));
       return;
     }
@@ -41,8 +41,8 @@ function ask(turns, outgoing, send, done) {
 function keep(awaited) {
   awaited.stop();
   return () => {
-    const found = awaited.recv();
-    if (found instanceof native.NativeParcel) return received(found);
+    const found = awaited.recv(told);
+    if (typeof found === 'number') return received(found);
     throw Object.assign(fromFailure(found), { retry: keep(awaited) });
   };
 }

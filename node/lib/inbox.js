@@ -5,7 +5,7 @@ const { inspect } = require('node:util');
 const native = require('./addon.js');
 const { abortSignal, ids, integer, options, path } = require('./arguments.js');
 const { aborted, coded, fromFailure, nameOf } = require('./errors.js');
-const { received, serve } = require('./parcel.js');
+const { received, serve, told } = require('./parcel.js');
 const { checkServer } = require('./server.js');
 const { clearTimeout, setImmediate, setTimeout } = require('./time.js');
 
@@ -22,6 +22,9 @@ const taken = channel('sendfd:parcel');
 
 class Inbox extends EventEmitter {
   #native;
+  #number;
+  /** Whether the loop watches for mail. */
+  #isWatched = false;
   #signo;
   #tid;
   /** Promises of iterators that wait for a parcel. */
@@ -54,6 +57,7 @@ class Inbox extends EventEmitter {
     const opened = native.NativeInbox.open(signo, !!thread, access, () => this.#readable());
     if (!(opened instanceof native.NativeInbox)) throw fromFailure(opened);
     this.#native = opened;
+    this.#number = opened.number;
     if (signal) {
       const close = () => this.close();
       signal.addEventListener('abort', close);
@@ -125,7 +129,13 @@ class Inbox extends EventEmitter {
   #goOn() {
     clearTimeout(this.#rest);
     this.#rest = undefined;
-    this.#native?.want(true);
+    this.#watch(true);
+  }
+
+  #watch(mail) {
+    if (this.#isWatched === mail || !this.#native) return;
+    this.#native.want(mail);
+    this.#isWatched = mail;
   }
 
   serve(server) {
@@ -191,12 +201,12 @@ class Inbox extends EventEmitter {
   /** Nothing is taken that nobody wants, and one parcel is out of hands before the next is taken. */
   #readable() {
     // Only now: who takes one after the other would have it switched off and on for each.
-    if (!this.#wanted) this.#native?.want(false);
+    if (!this.#wanted) this.#watch(false);
     let isNews = false;
     for (let taken = 0; taken < AT_ONCE && this.#native && this.#wanted; taken++) {
-      const found = this.#native.recv();
+      const found = native.receive(this.#number, told);
       if (found === null) break;
-      if (found instanceof native.NativeParcel) {
+      if (typeof found === 'number') {
         this.#deliver(received(found, this.#roomAgain));
       } else if (this.#told.has(found.id ?? found.code)) {
         // What can be taken comes first: there is nothing else now.
@@ -212,7 +222,7 @@ class Inbox extends EventEmitter {
 
   /** The descriptor of the inbox goes on to poll readable for what cannot be taken. */
   #lookLater() {
-    this.#native.want(false);
+    this.#watch(false);
     this.#rest = setTimeout(() => {
       this.#goOn();
       this.#readable();

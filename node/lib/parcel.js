@@ -2,6 +2,7 @@ const dgram = require('node:dgram');
 const fs = require('node:fs');
 const net = require('node:net');
 const { inspect } = require('node:util');
+const native = require('./addon.js');
 const { options } = require('./arguments.js');
 const { handleOf } = require('./descriptor.js');
 const { coded, fromFailure, nameOf } = require('./errors.js');
@@ -17,37 +18,35 @@ const BACKLOG = 511;
 const KEY = Symbol('made by this package');
 
 /** Closes what a forgotten parcel still holds. */
-const forgotten = new FinalizationRegistry(({ native, onClose }) => {
-  const { fds, pid, wantsReply } = native;
-  if (fds.length > 0 || wantsReply) {
-    const what = fds.length > 0 ? `with open descriptors: ${fds}` : 'unanswered';
-    const text = `A parcel from process ${pid} was collected ${what}`;
-    process.emitWarning(text, { type: 'ResourceWarning', code: 'SENDFD_FORGOTTEN_PARCEL' });
-    native.close();
-    onClose();
-  }
+const forgotten = new FinalizationRegistry((held) => {
+  const { fds, pid } = held;
+  const what = fds.length > 0 ? `with open descriptors: ${fds}` : 'unanswered';
+  const text = `A parcel from process ${pid} was collected ${what}`;
+  process.emitWarning(text, { type: 'ResourceWarning', code: 'SENDFD_FORGOTTEN_PARCEL' });
+  native.closeParcel(held.id);
+  held.onClose();
 });
 
 class Parcel {
-  #native;
-  #onClose;
+  /** What is left of it, also for when it is forgotten. */
+  #held;
   #data;
-  #unread;
+  #unread = NONE;
 
-  constructor(key, native, onClose) {
+  constructor(key, held, length) {
     if (key !== KEY) throw coded(TypeError, 'ERR_ILLEGAL_CONSTRUCTOR', 'Illegal constructor');
-    this.#native = native;
-    this.#onClose = onClose;
+    this.#held = held;
     // Taken at once, so that V8 knows how much memory hangs on this object.
-    [this.#data, this.#unread] = split(native.takeData());
-    forgotten.register(this, { native, onClose }, native);
+    if (length > 0) [this.#data, this.#unread] = split(native.takeData(held.id));
+    if (!isEmpty(held)) forgotten.register(this, held, held);
   }
 
   get fds() {
-    return this.#native.fds;
+    return this.#held.fds.slice();
   }
 
   get data() {
+    this.#data ??= Buffer.alloc(0);
     return this.#data;
   }
 
@@ -56,43 +55,50 @@ class Parcel {
   }
 
   get pid() {
-    return this.#native.pid;
+    return this.#held.pid;
   }
 
   get uid() {
-    return this.#native.uid;
+    return this.#held.uid;
   }
 
   get gid() {
-    return this.#native.gid;
+    return this.#held.gid;
   }
 
   get signo() {
-    return this.#native.signo;
+    return this.#held.signo;
   }
 
   get wantsReply() {
-    return this.#native.wantsReply;
+    return this.#held.wantsReply;
   }
 
   reply(fd = [], given = undefined) {
     const outgoing = new Outgoing(fd, options(given, CONTENT));
-    if (!this.wantsReply) {
+    const held = this.#held;
+    if (!held.wantsReply) {
       const text = 'No answer to this parcel is wanted, or one has been given already';
       throw coded(Error, 'ERR_INVALID_STATE', text);
     }
-    const failure = this.#native.reply(outgoing.fds, outgoing.data);
+    const failure = native.reply(held.id, outgoing.fds, outgoing.data);
+    held.wantsReply = !!failure && failure.code !== 'EPIPE';
+    this.#forgetIfEmpty();
     if (failure) throw fromFailure(failure);
   }
 
   take() {
-    forgotten.unregister(this.#native);
-    return this.#native.take();
+    const held = this.#held;
+    const { fds } = held;
+    native.takeDescriptors(held.id);
+    held.fds = [];
+    this.#forgetIfEmpty();
+    return fds;
   }
 
   socket(given) {
     const fd = this.#first();
-    if (this.#native.listens) throw wrongKind(fd, 'a listener: call server() or listen()');
+    if (native.listens(this.#held.id)) throw wrongKind(fd, 'a listener: call server() or listen()');
     const unread = this.#unread;
     if (unread.length > 0 && given?.onread) {
       const text = 'The property "options.onread" would not get the bytes that the sender has read';
@@ -115,7 +121,7 @@ class Parcel {
     checkServer(server);
     checkIdle(server);
     const fd = this.#first();
-    if (!this.#native.listens) throw wrongKind(fd, 'no listening stream socket');
+    if (!native.listens(this.#held.id)) throw wrongKind(fd, 'no listening stream socket');
     return this.#hand((source) => {
       listenOn(server, source, backlog);
       return server;
@@ -131,7 +137,7 @@ class Parcel {
 
   datagram(given) {
     const fd = this.#first();
-    const type = this.#native.kind;
+    const type = native.kind(this.#held.id);
     if (process.versions.bun) throw unavailable('Bun makes no UDP socket of a descriptor');
     // Node takes { fd: 0 } for no descriptor, and would bind a port.
     if (!type?.startsWith('udp') || fd === 0) throw wrongKind(fd, 'no UDP socket');
@@ -156,16 +162,19 @@ class Parcel {
   }
 
   close() {
-    forgotten.unregister(this.#native);
-    this.#native.close();
-    this.#onClose();
+    const held = this.#held;
+    forgotten.unregister(held);
+    native.closeParcel(held.id);
+    held.fds = [];
+    held.wantsReply = false;
+    held.onClose();
   }
 
   #first() {
     if (process.versions.deno) {
       throw unavailable('Deno makes nothing of a descriptor that it has not opened: use take()');
     }
-    const [fd] = this.#native.fds;
+    const [fd] = this.#held.fds;
     if (fd === undefined) {
       throw coded(Error, 'ERR_INVALID_STATE', 'This parcel holds no descriptor any more');
     }
@@ -175,7 +184,7 @@ class Parcel {
   /** Gives the first descriptor to what `make` makes of it; it stays here if that throws. */
   #hand(make) {
     const fd = this.#first();
-    const source = sourceFrom(fd, this.#native.kind);
+    const source = sourceFrom(fd, native.kind(this.#held.id));
     let owner;
     try {
       owner = make(source);
@@ -187,16 +196,29 @@ class Parcel {
   }
 
   #handed(owner) {
-    this.#native.takeFirst();
-    owner.once('close', this.#onClose);
+    this.#takeFirst();
+    owner.once('close', this.#held.onClose);
     return owner;
   }
 
   /** Node's handle cannot give a descriptor up, so a duplicate takes its place here. */
   #keep(fd, handle, close) {
-    if (handle.fd === fd) this.#native.duplicateFirst();
-    else this.#native.takeFirst();
+    const { id, fds } = this.#held;
+    if (handle.fd !== fd) this.#takeFirst();
+    else fds.splice(0, 1, ...native.duplicateFirst(id));
+    this.#forgetIfEmpty();
     close();
+  }
+
+  #takeFirst() {
+    native.takeFirst(this.#held.id);
+    this.#held.fds.shift();
+    this.#forgetIfEmpty();
+  }
+
+  /** Whether it is closed matters to nobody once nothing is left in it. */
+  #forgetIfEmpty() {
+    if (isEmpty(this.#held)) forgotten.unregister(this.#held);
   }
 
   /** Such a stream has the descriptor only once it has been made: it may throw while it is. */
@@ -218,11 +240,16 @@ class Parcel {
 
   /** Gives a server all that is in a parcel: listeners, connections. */
   static serve(parcel, server) {
-    while (parcel.#native.fds.length > 0) {
-      if (parcel.#native.listens) parcel.listen(server);
+    const held = parcel.#held;
+    while (held.fds.length > 0) {
+      if (native.listens(held.id)) parcel.listen(server);
       else parcel.connect(server);
     }
   }
+}
+
+function isEmpty({ fds, wantsReply }) {
+  return fds.length === 0 && !wantsReply;
 }
 
 function unavailable(message) {
@@ -243,9 +270,24 @@ if (Symbol.dispose) {
 const { serve } = Parcel;
 delete Parcel.serve;
 
-/** The parcel that came. */
-function received(native, onClose = () => {}) {
-  return new Parcel(KEY, native, onClose);
+/** Where the addon writes down what there is to tell of a parcel (see `hold` there). */
+const told = new Float64Array(native.TOLD + native.MAX_FDS);
+
+/** The parcel of which so many numbers have been written down. */
+function received(count, onClose = () => {}) {
+  const fds = [];
+  for (let at = native.TOLD; at < count; at++) fds.push(told[at]);
+  const held = {
+    id: told[0],
+    pid: told[1],
+    uid: told[2],
+    gid: told[3],
+    signo: told[4],
+    wantsReply: told[5] === 1,
+    fds,
+    onClose,
+  };
+  return new Parcel(KEY, held, told[6]);
 }
 
-module.exports = { Parcel, received, serve };
+module.exports = { Parcel, received, serve, told };

@@ -1,13 +1,16 @@
 //! An inbox that waits in Node's event loop.
 
 use crate::Failure;
-use crate::parcel::NativeParcel;
+use crate::parcel::{Told, hold};
 use crate::poll::{Interest, Poll};
 use napi::bindgen_prelude::{Either, Env, Function, Result};
 use napi_derive::napi;
 use sendfd_core::{Mailbox, Options, Signal};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Who may send beside root and the own user, and where it listens.
@@ -30,7 +33,14 @@ pub struct NativeInbox {
 struct Open {
     // Dropped first: the mailbox's descriptor must outlive it.
     poll: Poll,
-    mailbox: Mailbox,
+    mailbox: Rc<Mailbox>,
+    number: i64,
+}
+
+thread_local! {
+    static LAST: Cell<i64> = const { Cell::new(0) };
+    /// The open ones of this thread: to find an object of Node-API takes longer than to receive.
+    static BY_NUMBER: RefCell<HashMap<i64, Rc<Mailbox>>> = RefCell::default();
 }
 
 #[napi]
@@ -54,23 +64,22 @@ impl NativeInbox {
         };
         let poll = Poll::new(env, mailbox.as_fd(), &on_readable)?;
         poll.wait_for(Interest::Nothing)?;
-        Ok(Either::A(NativeInbox { open: Some(Open { poll, mailbox }) }))
+        let open = Open { poll, mailbox: Rc::new(mailbox), number: LAST.get() + 1 };
+        LAST.set(open.number);
+        BY_NUMBER.with_borrow_mut(|all| all.insert(open.number, Rc::clone(&open.mailbox)));
+        Ok(Either::A(NativeInbox { open: Some(open) }))
+    }
+
+    /// By which `receive` knows it.
+    #[napi(getter, catch_unwind)]
+    pub fn number(&self) -> i64 {
+        self.open.as_ref().map_or(0, |open| open.number)
     }
 
     /// The text that names it on this machine.
     #[napi(getter, catch_unwind)]
     pub fn address(&self) -> Option<String> {
         self.open.as_ref()?.mailbox.address().ok().map(|address| address.to_string())
-    }
-
-    /// The next parcel, if there is one.
-    #[napi(catch_unwind)]
-    pub fn recv(&self) -> Option<Either<NativeParcel, Failure>> {
-        match self.open.as_ref()?.mailbox.recv(Some(Duration::ZERO)) {
-            Ok(parcel) => Some(Either::A(parcel.into())),
-            Err(error) if error.name() == "EAGAIN" => None,
-            Err(error) => Some(Either::B(error.into())),
-        }
     }
 
     /// Throws a parcel away that is kept; the failure, if it could not.
@@ -99,5 +108,24 @@ impl NativeInbox {
     #[napi(catch_unwind)]
     pub fn close(&mut self) {
         self.open = None;
+    }
+}
+
+/// Writes down the next parcel (see `hold`), if there is one.
+#[napi(catch_unwind)]
+pub fn receive(env: Env, inbox: i64, told: Told<'_>) -> Result<Option<Either<u32, Failure>>> {
+    let taken =
+        BY_NUMBER.with_borrow(|all| all.get(&inbox).map(|it| it.recv(Some(Duration::ZERO))));
+    Ok(match taken {
+        Some(Ok(parcel)) => Some(Either::A(hold(env, parcel, told)?)),
+        Some(Err(error)) if error.name() != "EAGAIN" => Some(Either::B(error.into())),
+        _ => None,
+    })
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Not there any more where the thread ends.
+        let _ = BY_NUMBER.try_with(|all| all.borrow_mut().remove(&self.number));
     }
 }

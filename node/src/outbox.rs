@@ -1,7 +1,7 @@
 //! A link to one inbox: what became of the parcels that went over it, and answers to requests.
 
 use crate::Failure;
-use crate::parcel::NativeParcel;
+use crate::parcel::{Told, hold};
 use crate::poll::{Interest, Poll};
 use crate::target::{To, target};
 use crate::watch::{Watch, Watched};
@@ -107,14 +107,14 @@ impl NativeAnswer {
         Ok(NativeAnswer { poll: Some(poll), answer: Some(answer) })
     }
 
-    /// The answer, if it is there; it is kept where there is no room for its descriptors.
+    /// Writes down the answer (see `hold`), if it is there; it is kept where there is no room for its descriptors.
     #[napi(catch_unwind)]
-    pub fn recv(&self) -> Option<Either<NativeParcel, Failure>> {
-        match self.answer.as_ref()?.recv(Some(Duration::ZERO)) {
-            Ok(parcel) => Some(Either::A(parcel.into())),
-            Err(error) if error.name() == "EAGAIN" => None,
-            Err(error) => Some(Either::B(error.into())),
-        }
+    pub fn recv(&self, env: Env, told: Told<'_>) -> Result<Option<Either<u32, Failure>>> {
+        Ok(match self.answer.as_ref().map(|answer| answer.recv(Some(Duration::ZERO))) {
+            Some(Ok(parcel)) => Some(Either::A(hold(env, parcel, told)?)),
+            Some(Err(error)) if error.name() != "EAGAIN" => Some(Either::B(error.into())),
+            _ => None,
+        })
     }
 
     /// Nothing more is told.

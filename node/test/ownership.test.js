@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
 const { test } = require('node:test');
-const { Inbox, Parcel, send } = require('..');
+const { Inbox, Parcel, request, send } = require('..');
 const { LIMIT, countFds, memoryFile, readAll } = require('./common.js');
 
 /** Sends and receives. @param {import('..').Descriptor | import('..').Descriptor[]} fds */
@@ -56,6 +56,26 @@ async function nothingElseIsClosed(meanwhile = () => {}) {
 const fail = () => {
   throw new Error('on purpose');
 };
+
+test(
+  'a request is unanswered once it is forgotten, also if its descriptors were taken',
+  LIMIT,
+  async () => {
+    const inbox = new Inbox({ signo: 51 });
+    const warned = once(process, 'warning');
+    const fds = new Promise((resolve) => inbox.once('parcel', (parcel) => resolve(parcel.take())));
+    const answer = request(process.pid, 0, { signo: 51 });
+    for (const fd of await fds) fs.closeSync(fd);
+    const unanswered = assert.rejects(answer, { code: 'ECONNRESET' });
+    for (let ended = false; !ended; ) {
+      await collect();
+      const turn = new Promise((resolve) => setTimeout(() => resolve('not yet'), 10));
+      ended = (await Promise.race([unanswered, turn])) !== 'not yet';
+    }
+    assert.match((await warned)[0].message, /was collected unanswered$/);
+    inbox.close();
+  },
+);
 
 test('options of a socket that throw late leave it in the parcel', LIMIT, async () => {
   const [client, accepted] = await connection();

@@ -143,3 +143,49 @@ impl IntoRawFd for Reply {
         self.0.into_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Outbox, QuietInbox, Signal, Task};
+    use std::time::Duration;
+
+    /// Where C has plain numbers.
+    #[test]
+    fn a_place_is_a_descriptor_in_every_way() {
+        let signal = Signal::new(63).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
+        for way in 0..4 {
+            let answer = outbox.ask(Outgoing::from_raw(&[])).expect("sends");
+            let reply = inbox.recv(None).expect("is there").reply.expect("a request");
+            let number = reply.as_raw_fd();
+            assert_eq!(reply.as_fd().as_raw_fd(), number);
+            let text = [b'0' + way];
+            let parcel = Outgoing::from_raw(&[]).data(&text);
+            match way {
+                0 => reply.send(parcel).expect("answers"),
+                1 => {
+                    let refused = reply.try_send(Outgoing::from_raw(&[-1]));
+                    assert_eq!(refused.map_err(|error| error.errno()), Err(libc::EBADF));
+                    reply.try_send(parcel).expect("answers");
+                    let refused = reply.try_send(parcel);
+                    assert_eq!(refused.map_err(|error| error.errno()), Err(libc::EPIPE));
+                }
+                2 => {
+                    let place = OwnedFd::from(reply);
+                    assert_eq!(place.as_raw_fd(), number);
+                    Reply::send_to(place, parcel).expect("answers");
+                }
+                _ => {
+                    // It stays open: nobody owns it.
+                    assert_eq!(reply.into_raw_fd(), number);
+                    let place = crate::sys::fd::named(number).expect("a number");
+                    Reply::send_to(place, parcel).expect("answers");
+                }
+            }
+            let parcel = answer.recv(Some(Duration::ZERO)).expect("is there");
+            assert_eq!(parcel.data, text);
+        }
+    }
+}

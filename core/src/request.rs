@@ -184,3 +184,51 @@ impl AsRawFd for Answer {
         self.as_fd().as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::signal::Interruptions;
+    use crate::{QuietInbox, Signal, Task};
+
+    fn errno<T>(result: Result<T>) -> Option<i32> {
+        result.err().map(|error| error.errno())
+    }
+
+    /// C waits on, whatever signals come, and asks and awaits in one call.
+    #[test]
+    fn a_signal_ends_the_wait_for_an_answer_where_it_may() {
+        let signal = Signal::new(36).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
+        let interruptions = Interruptions::of_this_thread();
+        let parcel = Outgoing::from_raw(&[]).timeout(Some(Duration::from_millis(100)));
+        let (mut fds, mut data) = ([-1; 1], [0; 1]);
+        assert_eq!(errno(outbox.request(parcel)), Some(libc::ETIMEDOUT));
+        assert_eq!(errno(outbox.request_into(parcel, &mut fds, &mut data)), Some(libc::ETIMEDOUT));
+        let parcel = parcel.interruptible().timeout(Some(Duration::from_secs(30)));
+        assert_eq!(errno(outbox.request(parcel)), Some(libc::EINTR));
+        assert_eq!(errno(outbox.request_into(parcel, &mut fds, &mut data)), Some(libc::EINTR));
+        let answer = outbox.ask(parcel).expect("sends");
+        assert_eq!(errno(answer.recv(None)), Some(libc::EINTR));
+        drop((interruptions, inbox));
+    }
+
+    #[test]
+    fn an_answer_polls_readable_when_it_is_there() {
+        let signal = Signal::new(35).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
+        let answer = outbox.ask(Outgoing::from_raw(&[])).expect("sends");
+        assert_eq!(answer.as_fd().as_raw_fd(), answer.as_raw_fd());
+        let polls = || poll([(answer.as_fd(), Awaited::Readable)], 0).expect("polls") != [0];
+        assert!(!polls());
+        assert_eq!(errno(answer.recv(Some(Duration::ZERO))), Some(libc::EAGAIN));
+        let place = inbox.recv(None).expect("is there").reply.expect("a request");
+        place.send(Outgoing::from_raw(&[0]).data(b"yes")).expect("answers");
+        assert!(polls());
+        let parcel = answer.recv(None).expect("is there");
+        assert_eq!((parcel.fds.len(), &parcel.data[..]), (1, &b"yes"[..]));
+        assert_eq!(errno(answer.recv(None)), Some(libc::ECONNRESET));
+    }
+}

@@ -169,8 +169,10 @@ impl AsRawFd for QuietInbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Task, send};
+    use crate::sys::fd::{Awaited, poll};
+    use crate::{Outgoing, Task, send};
     use std::os::unix::fs::FileTypeExt;
+    use std::time::Duration;
     use std::{env, fs};
 
     #[test]
@@ -215,5 +217,56 @@ mod tests {
         let line = status.lines().find_map(|line| line.strip_prefix("SigPnd:")).expect("a line");
         let pending = u64::from_str_radix(line.trim(), 16).expect("hexadecimal");
         pending >> (signal.number() - 1) & 1 != 0
+    }
+
+    const NOW: Option<Duration> = Some(Duration::ZERO);
+
+    fn is_reached(inbox: &Mailbox, task: Task) -> bool {
+        let sent = Outgoing::from_raw(&[]).send(task, inbox.signal());
+        let received = inbox.recv(NOW);
+        assert_eq!(sent.is_ok(), received.is_ok(), "{sent:?}, {received:?}");
+        sent.is_ok()
+    }
+
+    /// C says by flags what these types say.
+    #[test]
+    fn each_is_of_the_task_that_its_type_says() {
+        let signal = |number| Signal::new(number).expect("a real-time signal");
+        let in_a_thread = move || {
+            let (process, thread) = (Task::this_process(), Task::this_thread());
+            assert_ne!(process, thread);
+            let inbox = Inbox::open(signal(39)).expect("opens");
+            assert!(is_reached(&inbox, process) && !is_reached(&inbox, thread));
+            let inbox = Inbox::open_thread(signal(40)).expect("opens");
+            assert!(is_reached(&inbox, thread) && !is_reached(&inbox, process));
+            let inbox = QuietInbox::open(signal(41)).expect("opens");
+            assert!(is_reached(&inbox, process) && !is_reached(&inbox, thread));
+            let inbox = QuietInbox::open_thread(signal(62)).expect("opens");
+            assert!(is_reached(&inbox, thread) && !is_reached(&inbox, process));
+        };
+        std::thread::spawn(in_a_thread).join().expect("a thread");
+    }
+
+    /// Whether what an event loop polls is readable, by both of its traits.
+    fn polls(inbox: &(impl AsFd + AsRawFd)) -> bool {
+        assert_eq!(inbox.as_fd().as_raw_fd(), inbox.as_raw_fd());
+        poll([(inbox.as_fd(), Awaited::Readable)], 0).expect("polls") != [0]
+    }
+
+    #[test]
+    fn its_descriptor_polls_readable_while_there_is_mail() {
+        let signal = Signal::new(38).expect("a real-time signal");
+        let sends = || Outgoing::from_raw(&[]).send(Task::this_process(), signal).expect("sends");
+        let inbox = Inbox::open(signal).expect("opens");
+        assert!(!polls(&inbox) && !polls(&*inbox));
+        assert_eq!(inbox.fileno(), Ok(inbox.as_raw_fd()));
+        sends();
+        assert!(polls(&inbox) && polls(&*inbox));
+        inbox.recv(NOW).expect("it is there");
+        drop(inbox);
+        let inbox = QuietInbox::open(signal).expect("opens");
+        assert!(!polls(&inbox));
+        sends();
+        assert!(polls(&inbox));
     }
 }

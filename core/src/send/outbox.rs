@@ -177,3 +177,52 @@ impl AsRawFd for Outbox {
         self.as_fd().as_raw_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::signal::Interruptions;
+    use crate::{QuietInbox, Task};
+
+    /// C waits on, whatever signals come.
+    #[test]
+    fn a_signal_ends_a_wait_where_it_may() {
+        let signal = Signal::new(46).expect("a real-time signal");
+        let (us, long) = (Task::this_process(), Some(Duration::from_secs(30)));
+        let interruptions = Interruptions::of_this_thread();
+        let opened = Outbox::open_interruptible(us, signal, long).map(drop);
+        assert_eq!(opened.map_err(|error| error.errno()), Err(libc::EINTR));
+        let short = Some(Duration::from_millis(100));
+        let opened = Outbox::open(us, signal, short).map(drop);
+        assert_eq!(opened.map_err(|error| error.errno()), Err(libc::ETIMEDOUT));
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let outbox = Outbox::open(us, signal, long).expect("opens");
+        let parcel = Outgoing::from_raw(&[]);
+        while outbox.send(parcel).is_ok() {}
+        let sends = |timeout| {
+            let parcel = parcel.timeout(timeout);
+            let ways = [parcel, parcel.interruptible()];
+            ways.map(|parcel| [outbox.send(parcel), parcel.send(us, signal)])
+        };
+        while parcel.send(us, signal).is_ok() {}
+        let errnos = sends(short).map(|ways| ways.map(|sent| sent.map_err(|error| error.errno())));
+        assert_eq!(errnos, [[Err(libc::ETIMEDOUT); 2], [Err(libc::EINTR); 2]]);
+        drop((interruptions, inbox));
+    }
+
+    #[test]
+    fn it_tells_where_it_leads_and_what_to_poll() {
+        let signal = Signal::new(42).expect("a real-time signal");
+        let inbox = QuietInbox::open(signal).expect("opens");
+        let address = inbox.address().expect("ours");
+        // The address alone says the number.
+        let outbox = Outbox::open(address, Signal::DEFAULT, None).expect("opens");
+        assert_eq!(outbox.signal(), signal);
+        assert_eq!(outbox.awaited(), Awaited::Writable);
+        assert_eq!(outbox.fileno(), Ok(outbox.as_raw_fd()));
+        assert_eq!(outbox.as_fd().as_raw_fd(), outbox.as_raw_fd());
+        let watch = outbox.watch_taken().expect("memory");
+        assert_eq!(watch.as_fd().as_raw_fd(), watch.as_raw_fd());
+        assert_ne!(watch.as_raw_fd(), outbox.as_raw_fd());
+    }
+}

@@ -153,3 +153,18 @@ impl<'a> Message<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Signal, Task};
+
+    #[test]
+    fn an_error_tells_what_was_in_the_parcel() {
+        let parcel = Outgoing::from_raw(&[-1; 3]).data(b"four");
+        let error = parcel.send(Task::this_process(), Signal::DEFAULT).expect_err("not open");
+        assert_eq!(error.errno(), libc::EBADF);
+        let text = error.to_string();
+        assert!(text.contains("3 fd") && text.contains("4 byte"), "{text}");
+    }
+}

@@ -34,7 +34,10 @@ impl Holder {
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
         }
-        libc::pid_t::try_from(task).ok().filter(|task| *task > 0).map(Holder)
+        match task {
+            -1 => None,
+            task => libc::pid_t::try_from(task).ok().map(Holder),
+        }
     }
 }
 
@@ -42,14 +45,20 @@ impl Drop for Holder {
     fn drop(&mut self) {
         // SAFETY: a child of this process that nobody else waits for, since it has no signal.
         unsafe { libc::kill(self.0, libc::SIGKILL) };
-        let any = std::ptr::null_mut();
-        // SAFETY: its status is not wanted.
-        while unsafe { libc::waitpid(self.0, any, libc::__WALL) } == -1 && interrupted() {}
+        await_end(self.0);
     }
 }
 
-fn interrupted() -> bool {
-    Errno::last() == Errno(libc::EINTR)
+/// Whatever signals come.
+fn await_end(child: libc::pid_t) {
+    let any = std::ptr::null_mut();
+    loop {
+        // SAFETY: its status is not wanted.
+        let ended = unsafe { libc::waitpid(child, any, libc::__WALL) };
+        if ended != -1 || Errno::last() != Errno(libc::EINTR) {
+            return;
+        }
+    }
 }
 
 /// In that task: no handler of the program's runs, and it does not outlive who started it.
@@ -92,4 +101,85 @@ fn has_bytes(number: RawFd) -> bool {
     let mut bytes: c_int = 0;
     // SAFETY: the pointer is to the integer that the call fills.
     unsafe { libc::ioctl(number, libc::FIONREAD, &raw mut bytes) == 0 && bytes > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::signal::Interruptions;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::time::{Duration, Instant};
+
+    fn exists(process: libc::pid_t) -> bool {
+        // SAFETY: takes no pointers.
+        unsafe { libc::kill(process, 0) == 0 }
+    }
+
+    /// How often it has gone to sleep.
+    fn sleeps(process: libc::pid_t) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
+        assert!(!status.contains("State:\tZ"), "it has ended");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.and_then(|count| count.trim().parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn it_exists_and_has_all_until_it_is_dropped() {
+        let holder = Holder::start().expect("a task");
+        let task = holder.0;
+        assert!(task > 0 && task != ids::process());
+        // After each it looks for who has started it.
+        while sleeps(task) < 4 {}
+        let copies = std::fs::read_dir(format!("/proc/{task}/fd")).expect("it lives").count();
+        assert!(copies >= 3);
+        drop(holder);
+        assert!(!exists(task));
+    }
+
+    #[test]
+    fn signals_do_not_end_the_wait_for_its_end() {
+        let sleep = || std::process::Command::new("sleep").arg("0.5").spawn().expect("is there");
+        let (_interruptions, begun) = (Interruptions::of_this_thread(), Instant::now());
+        let pid = sleep().id().cast_signed();
+        await_end(pid);
+        assert!(begun.elapsed() >= Duration::from_millis(450) && !exists(pid));
+        // It has no such child any more.
+        await_end(pid);
+    }
+
+    #[test]
+    fn a_socket_holds_something_if_it_has_bytes_or_a_name() {
+        let (mut here, there) = UnixStream::pair().expect("two sockets");
+        assert!(!may_hold(there.as_raw_fd()));
+        here.write_all(b"x").expect("room");
+        assert!(may_hold(there.as_raw_fd()) && !may_hold(here.as_raw_fd()));
+        // Its end reads as well.
+        let (here, there) = UnixStream::pair().expect("two sockets");
+        drop(here);
+        assert!(!may_hold(there.as_raw_fd()));
+
+        let place = format!("/tmp/sendfd-holder-{}", ids::process());
+        let listener = UnixListener::bind(&place).expect("binds");
+        assert!(!may_hold(listener.as_raw_fd()));
+        let connected = UnixStream::connect(&place).expect("connects");
+        std::fs::remove_file(&place).expect("it is there");
+        assert!(may_hold(listener.as_raw_fd()));
+        let (accepted, _) = listener.accept().expect("it waits");
+        assert!(!may_hold(listener.as_raw_fd()));
+        assert!(!may_hold(accepted.as_raw_fd()) && !may_hold(connected.as_raw_fd()));
+        // A message with descriptors alone has no bytes.
+        drop(connected);
+        assert!(may_hold(accepted.as_raw_fd()));
+    }
+
+    #[test]
+    fn what_is_no_socket_holds_nothing() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        assert!(!has_name(reader.as_raw_fd()) && !has_bytes(reader.as_raw_fd()));
+        writer.write_all(b"x").expect("room");
+        assert!(!has_name(reader.as_raw_fd()) && has_bytes(reader.as_raw_fd()));
+        assert!(!has_bytes(-1));
+    }
 }

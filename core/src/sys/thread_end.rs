@@ -17,14 +17,19 @@ pub(crate) fn at_thread_end(run: fn()) -> Result<()> {
     }
 }
 
+/// One more than the key.
+static KEY: AtomicU32 = AtomicU32::new(0);
+
 /// Made at the first use: a process has few of them.
 fn key() -> Result<libc::pthread_key_t> {
-    /// One more than the key.
-    static KEY: AtomicU32 = AtomicU32::new(0);
-    let existing = KEY.load(Ordering::Acquire);
-    if existing > 0 {
-        return Ok(existing - 1);
+    match KEY.load(Ordering::Acquire) {
+        0 => make_key(),
+        existing => Ok(existing - 1),
     }
+}
+
+/// Another thread may be at it, too: what it has made is used then.
+fn make_key() -> Result<libc::pthread_key_t> {
     let mut new: libc::pthread_key_t = 0;
     // SAFETY: the pointer is to a key that the call fills; the destructor is below.
     if unsafe { libc::pthread_key_create(&raw mut new, Some(run_at_end)) } != 0 {
@@ -44,4 +49,34 @@ unsafe extern "C" fn run_at_end(run: *mut c_void) {
     // SAFETY: the value is what `at_thread_end` has set, which is such a function.
     let run = unsafe { std::mem::transmute::<*mut c_void, fn()>(run) };
     run();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_whoever_is_first_is_used() {
+        let key = key();
+        assert!(key.is_ok());
+        // More than a process can have: what is made in vain is given back.
+        for _ in 0..2000 {
+            assert_eq!(make_key(), key);
+        }
+        assert_eq!(super::key(), key);
+    }
+
+    #[test]
+    fn it_is_done_once_in_the_thread_that_ends() {
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        let ended = || {
+            ENDED.fetch_add(1, Ordering::Relaxed);
+        };
+        let ends = move || [(), ()].map(|()| at_thread_end(ended));
+        for threads in 1..4 {
+            let arranged = std::thread::spawn(ends).join().expect("a thread");
+            assert_eq!(arranged, [Ok(()), Ok(())]);
+            assert_eq!(ENDED.load(Ordering::Relaxed), threads);
+        }
+    }
 }

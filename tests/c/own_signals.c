@@ -111,6 +111,54 @@ TEST(what_the_process_has_pending_is_left_to_all_threads)
 	CHECK_EQ(take_own(SIGIO), OWN);
 }
 
+/* What another thread than this one gets. */
+static void *takes_what_there_is(void *arg)
+{
+	for (int i = 0; i < 2; i++)
+		((int *)arg)[i] = take_own(S);
+	return NULL;
+}
+
+static void stays_with(bool this_thread, bool process)
+{
+	int others[2];
+	if (this_thread)
+		to_this_thread(S, OWN);
+	if (process)
+		queue_own(S, OWN + 1);
+	sendfd_inbox *inbox = open_inbox(S, 0);
+	CHECK_OK(sendfd(getpid(), S, 2));
+	sendfd_inbox_close(inbox);
+	thread_join(thread_start(takes_what_there_is, others));
+	CHECK_EQ(others[0], process ? OWN + 1 : -1);
+	CHECK_EQ(others[1], -1);
+	CHECK_EQ(take_own(S), this_thread ? OWN : -1);
+	CHECK_EQ(take_own(S), -1);
+}
+
+TEST(each_stays_with_whom_it_was_queued_for)
+{
+	block(S);
+	for (int which = 0; which < 4; which++)
+		stays_with(which & 1, which & 2);
+}
+
+/* KERNEL: no thread but the first can queue again what `kill` has queued. */
+TEST(what_another_process_has_sent_stays)
+{
+	block(S);
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
+		_exit(kill(getppid(), S) ? 1 : 0);
+	CHECK(exited_well(pid));
+	thread_join(thread_start(opens_and_closes, NULL));
+	sigset_t set = set_of(S, 0);
+	siginfo_t si;
+	CHECK(sigtimedwait(&set, &si, &NOW) == S);
+	CHECK(!pending(S));
+}
+
 /* --- with a handler ------------------------------------------------------------------------------- */
 static volatile sig_atomic_t handled, handled_own;
 

@@ -120,31 +120,51 @@ TEST(one_number_in_two_tables)
 }
 
 /* --- the first thread, by which the others are told, has ended -------------------------------------- */
-static pthread_t first;
-
-static void *goes_on(void *arg)
+static void *is_refused(void *arg)
 {
 	(void)arg;
-	CHECK(pthread_join(first, NULL) == 0);
+	CHECK(unshare(CLONE_FILES) == 0);
+	CHECK_ERR(sendfd(getpid(), S, fd), EOPNOTSUPP);
+	return NULL;
+}
+
+static pthread_t first, second;
+
+static void *goes_on(void *before)
+{
+	CHECK(pthread_join(*(pthread_t *)before, NULL) == 0);
 	inbox = open_inbox(S, 0);
-	fd = make_memfd(2);
 	for (int i = 0; i < 3; i++) {
 		CHECK_OK(sendfd(getpid(), S, fd));
 		expect_number(inbox, 2);
 		poll(NULL, 0, 150);
 	}
 	sendfd_inbox_close(inbox);
+	thread_join(thread_start(is_refused, NULL));
+	if (before == &first) {
+		second = pthread_self();
+		thread_start(goes_on, &second);
+		return NULL;
+	}
+	/* In a child, too, that begins with this thread. */
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	thread_join(thread_start(is_refused, NULL));
+	CHECK(pid == 0 || exited_well(pid));
 	_exit(0);
 }
 
 TEST(the_first_thread_has_ended)
 {
+	if (syscall(SYS_kcmp, getpid(), getpid(), 2, 0, 0) != 0)
+		SKIP("no kcmp");
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		first = pthread_self();
 		alarm(15);
-		thread_start(goes_on, NULL);
+		fd = make_memfd(2);
+		first = pthread_self();
+		thread_start(goes_on, &first);
 		pthread_exit(NULL);
 	}
 	CHECK(exited_well(pid));

@@ -121,3 +121,136 @@ fn this_thread() -> usize {
     thread_local! { static HERE: Cell<u8> = const { Cell::new(0) } }
     HERE.with(|here| std::ptr::from_ref(here).addr())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::alone::is_alone;
+    use crate::sys::ids;
+    use std::sync::mpsc::{self, Receiver};
+    use std::time::{Duration, Instant};
+
+    fn is_forking() -> bool {
+        WORD.load(Ordering::Relaxed) & FORKING != 0
+    }
+
+    fn round() -> u32 {
+        WORD.load(Ordering::Relaxed) & ROUND
+    }
+
+    /// Runs it in another thread, which is given back with what tells that it is done.
+    fn elsewhere(run: impl FnOnce() + Send + 'static) -> (i32, Receiver<Instant>) {
+        let (tell_thread, thread) = mpsc::channel();
+        let (tell_end, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = tell_thread.send(ids::thread());
+            run();
+            let _ = tell_end.send(Instant::now());
+        });
+        (thread.recv().expect("it begins"), end)
+    }
+
+    /// When it was seen last that the thread did not sleep on a futex yet.
+    fn await_sleep(thread: i32) -> Instant {
+        let futex = format!("{} ", libc::SYS_futex);
+        loop {
+            let now = Instant::now();
+            let call = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
+            if call.is_ok_and(|call| call.starts_with(&futex)) {
+                return now;
+            }
+        }
+    }
+
+    /// Whether a thread that `waits` for the gate goes on by a wake-up when `opens` has run, and not at the
+    /// end of the 10 ms that it sleeps at once.
+    fn is_woken(waits: fn(), opens: impl Fn(), before: impl Fn()) -> bool {
+        (0..500).any(|_| {
+            before();
+            let (thread, end) = elsewhere(waits);
+            let awake = await_sleep(thread);
+            let opened = Instant::now();
+            opens();
+            let end = end.recv().expect("it goes on");
+            // Otherwise it may have slept for most of the time before.
+            opened - awake < Duration::from_millis(2) && end - opened < Duration::from_millis(6)
+        })
+    }
+
+    #[test]
+    fn who_waits_for_the_gate_is_woken() {
+        if !is_alone("sys::gate::tests::who_waits_for_the_gate_is_woken") {
+            return;
+        }
+        let inside = Cell::new(None);
+        let shuts = || {
+            shut();
+            open();
+        };
+        assert!(is_woken(shuts, || drop(inside.take()), || inside.set(Some(pass()))));
+        assert!(is_woken(|| drop(pass()), open, shut));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever() {
+        if !is_alone("sys::gate::tests::nobody_waits_for_ever") {
+            return;
+        }
+        let long = Duration::from_secs(20);
+        // A fork goes ahead though somebody is inside, and that one counts no more.
+        let (inside, before) = (pass(), round());
+        elsewhere(shut).1.recv_timeout(long).expect("it gives up");
+        assert!(is_forking());
+        assert_ne!(round(), before);
+        drop(inside);
+        assert_eq!(WORD.load(Ordering::Relaxed) & INSIDE, 0);
+        open();
+        // Somebody goes in though another thread forks; from then on nobody waits for it.
+        shut();
+        elsewhere(|| drop(pass())).1.recv_timeout(long).expect("it gives up");
+        assert!(is_forking() && WORD.load(Ordering::Relaxed) & GIVEN_UP != 0);
+        let begun = Instant::now();
+        let passes = || (0..100).for_each(|_| drop(pass()));
+        elsewhere(passes).1.recv_timeout(long).expect("it does not wait");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        // Another fork goes ahead as well, and is waited for.
+        elsewhere(shut).1.recv_timeout(long).expect("it gives up");
+        assert!(is_forking() && WORD.load(Ordering::Relaxed) & GIVEN_UP == 0);
+        open();
+        assert!(!is_forking());
+    }
+
+    #[test]
+    fn a_round_has_no_passes_of_others() {
+        assert_eq!((FORKING | GIVEN_UP) & (ROUND | INSIDE) | ROUND & INSIDE, 0);
+        assert_eq!(FORKING | GIVEN_UP | ROUND | INSIDE, u32::MAX);
+        let mut word = 0;
+        for round in 1..1 << 15 {
+            word = next_round(word | FORKING | GIVEN_UP | 7);
+            assert_eq!(word, round << 15);
+        }
+        assert_eq!(next_round(word), 0);
+    }
+
+    #[test]
+    fn a_child_finds_it_open_and_nobody_inside() {
+        if !is_alone("sys::gate::tests::a_child_finds_it_open_and_nobody_inside") {
+            return;
+        }
+        let (inside, before) = (pass(), round());
+        WORD.fetch_or(FORKING | GIVEN_UP, Ordering::Relaxed);
+        begin_anew();
+        assert_eq!(WORD.load(Ordering::Relaxed), next_round(before));
+        drop(inside);
+        assert_eq!(WORD.load(Ordering::Relaxed), next_round(before));
+        drop(pass());
+        assert_eq!(WORD.load(Ordering::Relaxed), next_round(before));
+    }
+
+    #[test]
+    fn threads_are_told_apart() {
+        let other = std::thread::spawn(this_thread);
+        assert_eq!(this_thread(), this_thread());
+        assert_ne!(this_thread(), other.join().expect("a thread"));
+    }
+}

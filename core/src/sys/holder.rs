@@ -106,6 +106,7 @@ fn has_bytes(number: RawFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::alone::is_alone;
     use crate::sys::signal::Interruptions;
     use std::io::Write;
     use std::os::fd::AsRawFd;
@@ -127,6 +128,9 @@ mod tests {
 
     #[test]
     fn it_exists_and_has_all_until_it_is_dropped() {
+        if !is_alone("sys::holder::tests::it_exists_and_has_all_until_it_is_dropped") {
+            return;
+        }
         let holder = Holder::start().expect("a task");
         let task = holder.0;
         assert!(task > 0 && task != ids::process());

@@ -4,6 +4,8 @@
 //! descriptor rather than a number where it can, and gives the kernel's errno unchanged. Nothing in
 //! here retries, waits longer than it was told, or decides anything.
 
+#[cfg(test)]
+mod alone;
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod environment;

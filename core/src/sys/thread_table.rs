@@ -46,17 +46,16 @@ fn ask() -> Result<()> {
         us => us,
     };
     let me = ids::thread();
-    match compare(us, me, KCMP_FILES) {
-        0 => Ok(()),
-        -1 if Errno::last() != Errno(libc::ESRCH) => Ok(()),
-        // KERNEL: the first thread of a process stays a zombie, without memory, until the others have
-        // ended, too.
-        differ if differ == -1 || compare(us, me, KCMP_VM) != 0 => {
-            ONE_OF_US.store(me, Ordering::Relaxed);
-            Ok(())
-        }
-        _ => Err(Errno(libc::EOPNOTSUPP)),
+    let differ = compare(us, me, KCMP_FILES);
+    // KERNEL: the first thread of a process stays a zombie, without memory, until the others have
+    // ended, too.
+    if differ > 0 && compare(us, me, KCMP_VM) == 0 {
+        return Err(Errno(libc::EOPNOTSUPP));
     }
+    if differ != 0 {
+        ONE_OF_US.store(me, Ordering::Relaxed);
+    }
+    Ok(())
 }
 
 const KCMP_VM: c_int = 1;

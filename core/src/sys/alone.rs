@@ -1,0 +1,18 @@
+//! Tests that need a process of their own.
+
+use std::process::Command;
+
+/// Runs the test of that path in another process, where this gives `true`. Here it has succeeded then.
+pub(crate) fn is_alone(test: &str) -> bool {
+    const ALONE: &str = "SENDFD_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let tests = std::env::current_exe().expect("this program has a path");
+    let ran = Command::new(tests).args([test, "--exact"]).env(ALONE, "").output();
+    let output = ran.expect("this program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    // What exits in the midst of it has not failed either.
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    false
+}

@@ -245,6 +245,52 @@ TEST_LIMIT(a_lock_that_a_handler_takes_before_the_library_is_loaded, 60)
 	thread_join(thread);
 }
 
+/* --- where the kernel does not wipe a page for a child ------------------------------------------ */
+static void *sends_all_the_time(void *arg)
+{
+	(void)arg;
+	int fd = make_memfd(5);
+	while (!atomic_load(&stop)) {
+		int sent = late_sendfd(getpid(), S, fd);
+		CHECK(sent == 0 || sent == -EAGAIN, "%s", errno_name(-sent));
+		atomic_fetch_add(&done, 1);
+	}
+	close(fd);
+	return NULL;
+}
+
+TEST_NEEDS(a_page_that_is_not_wiped, SECCOMP)
+{
+	refuse_call(SYS_madvise, EINVAL);
+	load_late();
+	sendfd_inbox *inbox;
+	CHECK_OK(late_open(S, SENDFD_INBOX_NOSIGNAL, &inbox));
+	pthread_t thread = thread_start(sends_all_the_time, NULL);
+	for (int i = 0; i < 50; i++) {
+		await_more();
+		pid_t pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			limit_time(15);
+			CHECK(late_recv(inbox, NULL, &NOW) == -EPERM);
+			CHECK_OK(late_open(S + 3, SENDFD_INBOX_NOSIGNAL, &late_inbox));
+			CHECK_OK(late_sendfd(getpid(), S + 3, 2));
+			CHECK(late_recv(late_inbox, NULL, &NOW) >= 0);
+			_exit(0);
+		}
+		/* The threads of the parent are at work meanwhile, in the same process as before. */
+		int fd = late_recv(inbox, NULL, &NOW);
+		CHECK(fd >= 0 || fd == -EAGAIN, "%s", errno_name(-fd));
+		if (fd >= 0)
+			close(fd);
+		CHECK(exited_well(pid));
+	}
+	atomic_store(&stop, true);
+	thread_join(thread);
+	late_close(inbox);
+	late_sendfd(getpid(), SIGRTMAX - 1, 2); /* it forgets the link, as in forget_dead_links() */
+}
+
 /* --- a fork that meets the first call of all --------------------------------------------------- */
 static atomic_int go;
 

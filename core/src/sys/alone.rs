@@ -11,8 +11,8 @@ pub(crate) fn is_alone(test: &str) -> bool {
     let tests = std::env::current_exe().expect("this program has a path");
     let ran = Command::new(tests).args([test, "--exact"]).env(ALONE, "").output();
     let output = ran.expect("this program runs");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stdout);
     // What exits in the midst of it has not failed either.
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
     false
 }

@@ -81,6 +81,10 @@ pub(super) fn shut() {
         }
     }
     FORKER.store(this_thread(), Ordering::Relaxed);
+    await_those_inside();
+}
+
+fn await_those_inside() {
     let mut patience = Patience::new();
     loop {
         let word = WORD.load(Ordering::Acquire);
@@ -130,6 +134,8 @@ mod tests {
     use std::sync::mpsc::{self, Receiver};
     use std::time::{Duration, Instant};
 
+    const LONG: Duration = Duration::from_secs(20);
+
     fn is_forking() -> bool {
         WORD.load(Ordering::Relaxed) & FORKING != 0
     }
@@ -171,7 +177,7 @@ mod tests {
             let awake = await_sleep(thread);
             let opened = Instant::now();
             opens();
-            let end = end.recv().expect("it goes on");
+            let end = end.recv_timeout(LONG).expect("it goes on");
             // Otherwise it may have slept for most of the time before.
             opened - awake < Duration::from_millis(2) && end - opened < Duration::from_millis(6)
         })
@@ -196,10 +202,9 @@ mod tests {
         if !is_alone("sys::gate::tests::nobody_waits_for_ever") {
             return;
         }
-        let long = Duration::from_secs(20);
         // A fork goes ahead though somebody is inside, and that one counts no more.
         let (inside, before) = (pass(), round());
-        elsewhere(shut).1.recv_timeout(long).expect("it gives up");
+        elsewhere(shut).1.recv_timeout(LONG).expect("it gives up");
         assert!(is_forking());
         assert_ne!(round(), before);
         drop(inside);
@@ -207,14 +212,14 @@ mod tests {
         open();
         // Somebody goes in though another thread forks; from then on nobody waits for it.
         shut();
-        elsewhere(|| drop(pass())).1.recv_timeout(long).expect("it gives up");
+        elsewhere(|| drop(pass())).1.recv_timeout(LONG).expect("it gives up");
         assert!(is_forking() && WORD.load(Ordering::Relaxed) & GIVEN_UP != 0);
         let begun = Instant::now();
         let passes = || (0..100).for_each(|_| drop(pass()));
-        elsewhere(passes).1.recv_timeout(long).expect("it does not wait");
+        elsewhere(passes).1.recv_timeout(LONG).expect("it does not wait");
         assert!(begun.elapsed() < Duration::from_secs(2));
         // Another fork goes ahead as well, and is waited for.
-        elsewhere(shut).1.recv_timeout(long).expect("it gives up");
+        elsewhere(shut).1.recv_timeout(LONG).expect("it gives up");
         assert!(is_forking() && WORD.load(Ordering::Relaxed) & GIVEN_UP == 0);
         open();
         assert!(!is_forking());

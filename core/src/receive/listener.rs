@@ -13,9 +13,6 @@ use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, epoll, signal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// How often an inbox that is closed tries again to accept what waits.
-const MOST_FRUITLESS: u32 = 1000;
-
 #[derive(Debug)]
 pub(super) struct Listener {
     whom: Whom,
@@ -87,11 +84,15 @@ impl Listener {
     /// Whether as many connections were accepted ahead of their signals, of number `signo`, as may wait.
     /// For each of them another can have come since, whose signal is pending as well.
     pub(super) fn is_far_ahead(&mut self, signo: i32) -> bool {
-        if self.ahead > self.backlog && !signal::is_pending(signo) {
-            // The program has dropped them.
-            self.ahead = 0;
+        if self.ahead <= self.backlog {
+            return false;
         }
-        self.ahead > self.backlog
+        if signal::is_pending(signo) {
+            return true;
+        }
+        // The program has dropped them.
+        self.ahead = 0;
+        false
     }
 
     /// `us` are our users now: `admit` admits those of this moment and of the last.
@@ -191,13 +192,9 @@ impl Listener {
             epoll::remove(epoll, listener.as_fd());
             reserve.give_up();
             let accept = || PrivateFd::new_out_of_the_way(|| socket::accept(listener.as_fd()));
-            let mut fruitless = 0;
             loop {
                 match accept() {
                     Ok(socket) => unread.put(socket),
-                    Err(Errno(libc::ECONNABORTED | libc::EINTR)) if fruitless < MOST_FRUITLESS => {
-                        fruitless += 1;
-                    }
                     // KERNEL: EINVAL, since it was shut down.
                     Err(Errno(libc::EINVAL | libc::EAGAIN)) => return,
                     Err(_) if unread.close() => {}

@@ -37,11 +37,12 @@ pub(super) fn bind(asked: Option<&Path>, name: Name, whom: Whom) -> Result<Optio
 }
 
 fn copy(path: &Path) -> Result<CString> {
-    let path = path.as_os_str().as_bytes();
     let mut bytes = Vec::new();
-    bytes.try_reserve_exact(path.len() + 1).map_err(|_| Errno(libc::ENOMEM))?;
-    bytes.extend_from_slice(path);
-    CString::new(bytes).map_err(|_| Errno(libc::EINVAL))
+    for part in [path.as_os_str().as_bytes(), b"\0"] {
+        bytes.try_reserve_exact(part.len()).map_err(|_| Errno(libc::ENOMEM))?;
+        bytes.extend_from_slice(part);
+    }
+    CString::from_vec_with_nul(bytes).map_err(|_| Errno(libc::EINVAL))
 }
 
 /// The name of a socket in a directory, which is taken away when this is dropped, unless it is another's by then.
@@ -115,15 +116,15 @@ impl Drop for SocketFile {
 
 /// Binds the socket to a temporary name, which is returned.
 fn bind_somehow(socket: &PrivateFd, directory: &PrivateFd, name: &FileName) -> Result<FileName> {
-    let mut tries = 0;
-    loop {
+    for _ in 0..TRIES {
         let temporary = name.temporary();
         let bind = |path: &CStr| socket::bind_path(socket.as_fd(), path);
         match proc::with_entry(directory.as_raw_fd(), temporary.as_c_str(), bind) {
-            Err(Errno(libc::EADDRINUSE)) if tries < TRIES => tries += 1,
+            Err(Errno(libc::EADDRINUSE)) => {}
             bound => return bound.map(|()| temporary),
         }
     }
+    Err(Errno(libc::EADDRINUSE))
 }
 
 /// Makes the socket with this name one that everybody may connect to; gives its identity.

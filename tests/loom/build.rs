@@ -88,7 +88,7 @@ fn main() {
         // The models load no library.
         exchange(
             text,
-            "/// Run when the library is loaded.\n#[used]\n#[unsafe(link_section = \".init_array\")]\nstatic AT_LOAD: extern \"C\" fn() = prepare_once;",
+            "#[used]\n#[unsafe(link_section = \".init_array.00099\")]\nstatic AT_LOAD: extern \"C\" fn() = prepare_once;",
             "",
         );
         exchange(

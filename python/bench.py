@@ -1,16 +1,18 @@
 """Times sendfd against what CPython has, in the same run. Prints JSON, one line for each row.
 
-python bench.py [--runs N]
+python bench.py [--runs N] [--by-hand LIBRARY]
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import pickle
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
@@ -49,10 +51,28 @@ def compare(
     row(other, [their for _, their in pairs], [1.0 for _ in pairs], other)
 
 
-def one_process(runs: int) -> None:
+Way = Callable[[], float]
+
+
+def compare_all(other: str, ways: dict[str, Way], runs: int) -> None:
+    """Several take turns, and each is compared with one of them."""
+    times = [{name: way() for name, way in ways.items()} for _ in range(runs)]
+    for name in ways:
+        row(
+            name,
+            [turn[name] for turn in times],
+            [turn[name] / turn[other] for turn in times],
+            other,
+        )
+
+
+def one_process(runs: int, by_hand: str | None) -> None:
     """send and recv in one process, on a connection that is ready."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with left, right, open(os.devnull) as file, sendfd.Inbox() as inbox:
+    safe_left, safe_right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (safe_left, safe_right):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    with left, right, safe_left, safe_right, open(os.devnull) as file, sendfd.Inbox() as inbox:
         fd, pid = file.fileno(), os.getpid()
 
         def ours() -> None:
@@ -63,10 +83,53 @@ def one_process(runs: int) -> None:
             socket.send_fds(left, [b"x"], [fd])
             os.close(socket.recv_fds(right, 1, 1)[1][0])
 
-        def timed(call: Callable[[], None]) -> Callable[[], float]:
-            return lambda: time_of_one(call, 2_000)
+        def safe() -> None:
+            socket.send_fds(safe_left, [b"x"], [fd])
+            os.close(looked_at(safe_right))
 
-        compare("send + recv", "send_fds + recv_fds", timed(ours), timed(theirs), runs)
+        def timed(call: Callable[[], None]) -> Way:
+            return lambda: time_of_one(call, ROUNDS)
+
+        ways = {"send + recv": timed(ours), "send_fds + recv_fds": timed(theirs), SAFE: timed(safe)}
+        if by_hand:
+            ways[IN_C] = in_c(by_hand, fd)
+        compare_all("send_fds + recv_fds", ways, runs)
+
+
+ROUNDS = 2_000
+SAFE = "send_fds, and a look and credentials by recvmsg"
+IN_C = "the calls of the safe way, in C"
+LOOK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+CREDENTIALS = struct.Struct("3i")
+CONTROL = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(CREDENTIALS.size)
+
+
+def looked_at(right: socket.socket) -> int:
+    """What Inbox.recv() promises, by Python's own functions: a full table loses nothing."""
+    _, ancillary, flags, _ = right.recvmsg(1, CONTROL, LOOK)
+    fd = -1
+    for _, kind, content in ancillary:
+        if kind == socket.SCM_RIGHTS:
+            (fd,) = struct.unpack("i", content)
+        else:
+            CREDENTIALS.unpack(content)
+    if flags & socket.MSG_CTRUNC or fd < 0:
+        raise OSError("no room")
+    right.recv(1)
+    return fd
+
+
+def in_c(library: str, fd: int) -> Way:
+    """All rounds in one call: no Python."""
+    hand = ctypes.CDLL(library)
+    hand.set_up()
+
+    def rounds() -> float:
+        start = time.perf_counter()
+        hand.run_by_hand(fd, ROUNDS)
+        return (time.perf_counter() - start) / ROUNDS * 1e6
+
+    return rounds
 
 
 def echo(conn: Connection, parent: int, cpu: int) -> None:
@@ -179,8 +242,10 @@ def imported(runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=11)
-    runs = parser.parse_args().runs
-    one_process(runs)
+    parser.add_argument("--by-hand", help="what bench/run builds from bench/python")
+    options = parser.parse_args()
+    runs = options.runs
+    one_process(runs, options.by_hand)
     two_processes(runs)
     pickled(runs)
     imported(runs)

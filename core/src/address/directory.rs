@@ -189,4 +189,18 @@ mod tests {
         let longest = flat(Identity::Started { id: i32::MIN, at: u64::MAX });
         assert_eq!(longest.as_c_str(), c"sendfd.1.-2147483648.18446744073709551615.50");
     }
+
+    #[test]
+    fn a_temporary_name_is_that_of_one_moment() {
+        let name = FileName::of(&name(Identity::Inode(74524), Signal::DEFAULT, Whom::Own));
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+        let before = now();
+        let temporary = name.temporary();
+        let text = temporary.as_c_str().to_str().expect("ASCII");
+        let digits = text.strip_prefix(".sendfd.1.74524.50.").expect("hidden, and the name");
+        assert_eq!(digits.len(), 13);
+        let digit = |digit| u128::from(char::to_digit(digit, 32).expect("a digit"));
+        let moment = digits.chars().rev().fold(0, |number, next| number * 32 + digit(next));
+        assert!(before <= moment && moment <= now(), "{text}");
+    }
 }

@@ -347,4 +347,27 @@ mod tests {
             assert!(cache.find(other, known, Some(77)).is_none(), "another number");
         }
     }
+
+    /// As random numbers would be, nearly: a third of as many are the same as others.
+    #[test]
+    fn ids_and_inodes_are_spread_over_sets_and_places() {
+        const KEYS: usize = 1024;
+        let distinct = |numbers: &mut dyn Iterator<Item = u64>| {
+            numbers.collect::<std::collections::HashSet<_>>().len()
+        };
+        for step in [1, 2, 64] {
+            for inode in [false, true] {
+                let keys = (1..=KEYS as u64).map(|n| {
+                    let number = 4000 + step * n;
+                    let id = i32::try_from(number).expect("small");
+                    Key::new(if inode { Who::Inode(number) } else { Who::Id(id) }, 50)
+                });
+                let mut in_sets = [0_usize; SETS];
+                keys.clone().for_each(|key| in_sets[(key.mixed() >> 58) as usize] += 1);
+                assert!(in_sets.iter().all(|count| *count < 4 * KEYS / SETS), "{step}: {in_sets:?}");
+                let places = distinct(&mut keys.map(|key| (key.place() % KEYS) as u64));
+                assert!(places > KEYS / 2, "{step}: {places}");
+            }
+        }
+    }
 }

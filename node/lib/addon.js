@@ -20,10 +20,11 @@ function platform() {
   return platform === 'linux' ? `${platform}-${arch}-${libc()}` : `${platform}-${arch}`;
 }
 
-/** The C library that this process runs on, by what is mapped into it. */
+/** The C library that this process runs on, by what is mapped into it: musl is one file with two names. */
 function libc() {
   try {
-    return fs.readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-') ? 'musl' : 'gnu';
+    const mapped = fs.readFileSync('/proc/self/maps', 'latin1');
+    return /\/(ld-musl-.*|libc\.so)$/m.test(mapped) ? 'musl' : 'gnu';
   } catch {
     return fs.existsSync('/etc/alpine-release') ? 'musl' : 'gnu';
   }

@@ -114,17 +114,29 @@ test('as it is published: installed without a compiler, and without an addon', {
 });
 
 test('C libraries are told apart', () => {
-  const script = `
-    const fs = require('node:fs');
-    const { readFileSync } = fs;
-    fs.readFileSync = (file, ...rest) =>
-      file === '/proc/self/maps' ? '7f00-7f01 r-xp 0 0:0 1 /lib/ld-musl-x86_64.so.1' : readFileSync(file, ...rest);
-    require(${JSON.stringify(ROOT)});`;
-  const load = () => execFileSync(process.execPath, ['-e', script], { stdio: 'pipe' });
-  assert.throws(
-    load,
-    /sendfd has no addon for linux-[a-z0-9]+-musl: no package sendfd-linux-.*-musl is/,
-  );
+  for (const [library, name] of [
+    ['/lib/ld-musl-x86_64.so.1', 'musl'],
+    ['/usr/lib/libc.so', 'musl'],
+    ['/usr/lib/x86_64-linux-gnu/libc.so.6', 'gnu'],
+    ['/lib/libc-2.17.so', 'gnu'],
+  ]) {
+    const script = `
+      const fs = require('node:fs');
+      const { existsSync, readFileSync } = fs;
+      fs.readFileSync = (file, ...rest) =>
+        file === '/proc/self/maps'
+          ? '7f00-7f01 r-xp 0 0:0 1    ${library}\\n7f01-7f02 rw-p 0 0:0 0\\n'
+          : readFileSync(file, ...rest);
+      fs.existsSync = (file) => !file.endsWith('.node') && existsSync(file);
+      require(${JSON.stringify(ROOT)});`;
+    const load = () => execFileSync(process.execPath, ['-e', script], { stdio: 'pipe' });
+    assert.throws(
+      load,
+      new RegExp(
+        `sendfd has no addon for linux-[a-z0-9]+-${name}: no package sendfd-linux-.*-${name} is`,
+      ),
+    );
+  }
 });
 
 test('platforms that have none', () => {

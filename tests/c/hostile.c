@@ -287,7 +287,8 @@ TEST(forged_signals_announce_nothing)
 			CHECK_EQ(parcels, 1);
 		else
 			expect_number(inbox, 3);
-		expect_empty(inbox);
+		for (unsigned tries = 0; tries == 0 || (tries < slower() && pending(S)); tries++)
+			expect_empty(inbox);
 		CHECK(!pending(S), "all of them are used up");
 	}
 	sendfd_inbox_close(inbox);

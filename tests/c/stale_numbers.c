@@ -235,6 +235,31 @@ TEST(a_connection_of_the_program_in_the_place_of_an_idle_link)
 	put_in_the_place(pair_of("packets", AF_UNIX, SOCK_SEQPACKET), false);
 }
 
+/* Such a one takes a parcel that is sent in a tenth of a second after the last: it alone, and not one later. */
+TEST(packets_of_the_program_in_the_place_of_a_link)
+{
+	struct pair pair = pair_of("packets", AF_UNIX, SOCK_SEQPACKET);
+	struct child one = receiver();
+	int link = link_to(one.pid, 1), astray = 0;
+	CHECK_EQ(child_hear(&one), 1);
+	CHECK(dup3(pair.mine, link, O_CLOEXEC) == link);
+	send_to(one.pid, 2);
+	poll(NULL, 0, 250);
+	send_to(one.pid, 3);
+	long number = child_hear(&one);
+	CHECK(number == 3 || (number == 2 && child_hear(&one) == 3));
+	for (char bytes[64]; recv(pair.other, bytes, sizeof bytes, MSG_DONTWAIT) > 0;)
+		astray++;
+	CHECK_EQ(astray, number == 3);
+	stays_as_it_was(pair.name, link, pair.other);
+	finish(&one);
+	forget_dead_links();
+	stays_as_it_was(pair.name, link, pair.other);
+	close(link);
+	close(pair.mine);
+	close(pair.other);
+}
+
 TEST(what_is_no_socket_in_the_place_of_a_link)
 {
 	int files[] = {make_memfd(77), eventfd(0, EFD_CLOEXEC), epoll_create1(EPOLL_CLOEXEC)};

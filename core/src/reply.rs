@@ -158,7 +158,8 @@ mod tests {
         let outbox = Outbox::open(Task::this_process(), signal, None).expect("opens");
         for way in 0..4 {
             let answer = outbox.ask(Outgoing::from_raw(&[])).expect("sends");
-            let reply = inbox.recv(None).expect("is there").reply.expect("a request");
+            let reply =
+                inbox.recv(Some(Duration::ZERO)).expect("is there").reply.expect("a request");
             let number = reply.as_raw_fd();
             assert_eq!(reply.as_fd().as_raw_fd(), number);
             let text = [b'0' + way];

@@ -224,7 +224,7 @@ mod tests {
         let polls = || poll([(answer.as_fd(), Awaited::Readable)], 0).expect("polls") != [0];
         assert!(!polls());
         assert_eq!(errno(answer.recv(Some(Duration::ZERO))), Some(libc::EAGAIN));
-        let place = inbox.recv(None).expect("is there").reply.expect("a request");
+        let place = inbox.recv(Some(Duration::ZERO)).expect("is there").reply.expect("a request");
         place.send(Outgoing::from_raw(&[0]).data(b"yes")).expect("answers");
         assert!(polls());
         let parcel = answer.recv(None).expect("is there");

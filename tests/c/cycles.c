@@ -1,6 +1,7 @@
 /* Sending the mailbox's own descriptors, and that nothing leaks. */
 #include "harness.h"
 
+#include <dirent.h>
 #include <sched.h>
 
 static pid_t target;
@@ -22,14 +23,16 @@ static long unix_sockets(void)
 static int own_fds(int *ret_fds, int room)
 {
 	int count = 0;
-	for (int fd = 3; fd < 4096 && count < room; fd++) {
-		char path[64], link[64];
-		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-		ssize_t n = readlink(path, link, sizeof link - 1);
+	DIR *listed = opendir("/proc/self/fd");
+	CHECK(listed);
+	for (struct dirent *entry; (entry = readdir(listed)) && count < room;) {
+		char link[64];
+		ssize_t n = readlinkat(dirfd(listed), entry->d_name, link, sizeof link - 1);
 		link[n > 0 ? n : 0] = 0;
 		if (strncmp(link, "socket:", 7) == 0 || strstr(link, "[eventpoll]"))
-			ret_fds[count++] = fd;
+			ret_fds[count++] = atoi(entry->d_name);
 	}
+	closedir(listed);
 	return count;
 }
 

@@ -134,7 +134,7 @@ static void handlers_call_the_library(void)
 	long start = now_ms();
 	pid_t pid = fork();
 	CHECK(pid >= 0);
-	CHECK(now_ms() - start < 200, "%ld ms", now_ms() - start);
+	CHECK(now_ms() - start < 200 * (long)slower(), "%ld ms", now_ms() - start);
 	if (pid == 0) {
 		limit_time(15);
 		finish(2);
@@ -240,7 +240,7 @@ TEST_LIMIT(a_lock_that_a_handler_takes_before_the_library_is_loaded, 60)
 	enum { FORKS = 20 };
 	long ms[FORKS];
 	fork_again_and_again(FORKS, await_more, ms);
-	CHECK(ms[FORKS - 1] < 2000, "%ld ms", ms[FORKS - 1]);
+	CHECK(ms[FORKS - 1] < 2000 * (long)slower(), "%ld ms", ms[FORKS - 1]);
 	atomic_store(&stop, true);
 	thread_join(thread);
 }
@@ -383,7 +383,7 @@ static void is_jumped_out_of(void *arg)
 				_exit(0);
 			CHECK(exited_well(pid));
 		}
-		CHECK(now_ms() - start < 1000, "%ld ms", now_ms() - start);
+		CHECK(now_ms() - start < 1000 * (long)slower(), "%ld ms", now_ms() - start);
 	}
 }
 

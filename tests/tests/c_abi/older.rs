@@ -12,7 +12,7 @@ pub(crate) struct Older {
     programs: Option<&'static [&'static str]>,
 }
 
-pub(crate) const OLDER: [Older; 2] = [
+pub(crate) const OLDER: [Older; 3] = [
     Older {
         name: "old_kernel",
         // Before 5.3 (the first two) and 6.5 (`SO_PEERPIDFD`).
@@ -28,6 +28,13 @@ pub(crate) const OLDER: [Older; 2] = [
             "getsockopt/77=ENOPROTOOPT",
             "setsockopt/76=ENOPROTOOPT",
         ],
+        has_inodes: false,
+        programs: Some(&WHO_IS_WHO),
+    },
+    Older {
+        name: "peer_pidfds",
+        // From 6.5 to 6.8: there are those of peers and of senders as well, without inodes.
+        answers: &["pidfd_open/128=EINVAL"],
         has_inodes: false,
         programs: Some(&WHO_IS_WHO),
     },

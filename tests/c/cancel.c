@@ -57,6 +57,7 @@ TEST(while_it_waits)
 {
 	int p[2];
 	char byte;
+	need_signals(1); /* by which a thread is cancelled */
 	CHECK(pipe2(p, O_CLOEXEC) == 0);
 	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	for (int i = 0; i < 200; i++) {

@@ -13,19 +13,6 @@ static sendfd_inbox *opened[INBOXES];
 
 static int number_of(int i) { return SIGRTMIN + 2 + i; }
 
-static long queued_signals(void)
-{
-	long queued;
-	char line[256];
-	FILE *file = fopen("/proc/self/status", "re");
-	CHECK(file);
-	do
-		CHECK(fgets(line, sizeof line, file));
-	while (sscanf(line, "SigQ: %ld/", &queued) != 1);
-	fclose(file);
-	return queued;
-}
-
 static void a_timer_can_be_made(void)
 {
 	timer_t timer;

@@ -93,12 +93,14 @@ TEST_NEEDS(one_plain_user_to_another, ROOT)
 	close(w.end);
 }
 
+#define CROWD 200
+
 static void crowd(void *arg)
 {
 	(void)arg;
 	become(lonely_uid());
 	int result;
-	for (long n = 0; n < 300; n++) {
+	for (long n = 0; n < CROWD; n++) {
 		result = raw_connect(name);
 		CHECK(result >= 0 || result == -EAGAIN, "%s", errno_name(-result));
 		struct wire wire = WIRE(1, 0);
@@ -111,6 +113,7 @@ static void crowd(void *arg)
 
 TEST_NEEDS(a_crowd_of_strangers_keeps_nobody_out, ROOT)
 {
+	need_backlog(CROWD + 1, 0);
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_named(flags);
 		struct child child = fork_child(crowd, NULL);
@@ -241,10 +244,12 @@ TEST(eproto_for_another_version)
 }
 
 /* --- signals that nobody sent a parcel with ----------------------------------------------------- */
+#define FORGED 200 /* of each kind */
+
 static void forges_signals(void *arg)
 {
 	(void)arg;
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < FORGED; i++) {
 		siginfo_t si = {.si_signo = S, .si_code = SI_QUEUE};
 		si.si_value.sival_int = i;
 		CHECK(sigqueue(target, S, si.si_value) == 0);
@@ -259,12 +264,13 @@ static void forges_signals(void *arg)
 	int low = fcntl(pair[0], F_DUPFD, 5);
 	CHECK(fcntl(low, F_SETOWN_EX, &owner) == 0 && fcntl(low, F_SETSIG, S) == 0 &&
 	      fcntl(low, F_SETFL, O_ASYNC) == 0);
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < FORGED; i++)
 		CHECK(send(pair[1], "x", 1, MSG_DONTWAIT) == 1);
 }
 
 TEST(forged_signals_announce_nothing)
 {
+	need_signals(5 * FORGED);
 	sendfd_inbox *inbox = open_named(0);
 	for (int claim = 0; claim < 2; claim++) {
 		struct child child = fork_child(forges_signals, NULL);

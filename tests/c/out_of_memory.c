@@ -135,6 +135,7 @@ static void is_of_use(void)
 
 TEST_LIMIT(opening_an_outbox, 60)
 {
+	need_backlog(64, 0);
 	for (flags = 0; flags < 4; flags += SENDFD_INBOX_THREAD) {
 		inbox = open_inbox(S, flags);
 		CHECK_OK(sendfd_inbox_address(inbox, address, sizeof address));

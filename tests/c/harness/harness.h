@@ -197,7 +197,10 @@ struct wire {
 long now_ms(void);
 void set_limit(int resource, rlim_t limit); /* the soft one; skips the test where the hard one is less */
 void raise_limits(void); /* the soft ones, as far as the hard ones let them be of use */
-void need_limit(int resource, rlim_t least); /* skips the test where it is less */
+void need_limit(int resource, rlim_t least); /* of the soft one; raises it, and skips the test where it cannot */
+void need_backlog(rlim_t connections, unsigned flags); /* that wait to be accepted by an inbox with these flags */
+void need_signals(long count); /* skips the test where no more than that can be queued to our processes */
+long queued_signals(void);
 void become(uid_t uid); /* for good, group and supplementary groups, too */
 uid_t lonely_uid(void); /* one that no other running test has: limits are per user */
 int my_pidfd_open(pid_t pid); /* -1 and errno */

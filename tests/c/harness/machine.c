@@ -49,7 +49,43 @@ void need_limit(int resource, rlim_t least)
 	struct rlimit both;
 	CHECK(getrlimit(resource, &both) == 0);
 	if (both.rlim_cur < least)
-		lacks(resource, least, both.rlim_cur);
+		set_limit(resource, least);
+}
+
+/* sendfd(7), LIMITS */
+void need_backlog(rlim_t connections, unsigned flags)
+{
+	if (!(flags & SENDFD_INBOX_NOSIGNAL) && connections > 16)
+		need_limit(RLIMIT_SIGPENDING, 64 * connections);
+}
+
+static long signals_of_this_user(long *ret_limit)
+{
+	long queued;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+	CHECK(file);
+	do
+		CHECK(fgets(line, sizeof line, file));
+	while (sscanf(line, "SigQ: %ld/%ld", &queued, ret_limit) != 2);
+	fclose(file);
+	return queued;
+}
+
+long queued_signals(void)
+{
+	long limit;
+	return signals_of_this_user(&limit);
+}
+
+void need_signals(long count)
+{
+	struct rlimit both;
+	CHECK(getrlimit(RLIMIT_SIGPENDING, &both) == 0);
+	set_limit(RLIMIT_SIGPENDING, both.rlim_max);
+	long limit, queued = signals_of_this_user(&limit);
+	if (queued + count > limit)
+		SKIP("needs room for %ld more signals, here %ld are queued, and %ld are allowed", count, queued, limit);
 }
 
 void become(uid_t uid)

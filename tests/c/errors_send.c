@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <limits.h>
+#include <sys/prctl.h>
 
 #define HIGH_SIG (S + 1)
 
@@ -210,6 +211,7 @@ TEST_NEEDS(eperm, ROOT)
 	sender.pid = fork();
 	if (sender.pid == 0) {
 		become(lonely_uid());
+		CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0); /* as a process that always had this user */
 		CHECK_ERR(sendfd(pid, S, 2), EPERM);
 		CHECK_ERR(sendfd(pid, HIGH_SIG, 2), EPERM); /* no matter whether there is an inbox */
 		CHECK_ERR(sendfds(pid, S, &fd, 1, "x", 1, NULL), EPERM);

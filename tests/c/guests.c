@@ -378,6 +378,7 @@ static void sends_by_pidfd(void *arg)
 {
 	int pidfd = my_pidfd_open(receiver), fd = make_memfd(7);
 	become(*(uid_t *)arg);
+	CHECK(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0); /* as a process that always had this user */
 	CHECK_ERR(sendfd_pidfd(pidfd, S, fd), EAGAIN);
 	parent_tell(1);
 	parent_hear();

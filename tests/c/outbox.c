@@ -556,7 +556,7 @@ TEST_NEEDS(waits_in_one_sleep, PTRACE)
 	long others, waits = trace_calls(waiter, SYS_epoll_wait, &others);
 	thread_join(taker);
 	CHECK(waits >= 1 && waits <= 4, "%ld waits", waits);
-	CHECK(others <= 40, "%ld other calls", others);
+	CHECK(others <= 40 + traced_ms() / 25, "%ld other calls", others);
 	sendfd_inbox_close(to_take_from);
 }
 

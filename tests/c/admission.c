@@ -246,7 +246,7 @@ static void in_one_namespace(void *arg)
 	child_kill(&to);
 }
 
-TEST_NEEDS(nobody_to_nobody_in_one_namespace, USERS | PIDFS)
+TEST_NEEDS(nobody_to_nobody_in_one_namespace, USERS | PEER_PIDFDS)
 {
 	set_users();
 	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL)

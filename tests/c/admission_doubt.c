@@ -44,7 +44,7 @@ static void sends_and_ends(void *arg)
 	CHECK_OK(sendfd(target, S, *(int *)arg));
 }
 
-TEST_NEEDS(the_own_user_who_is_gone, USERS | PIDFS)
+TEST_NEEDS(the_own_user_who_is_gone, USERS | PEER_PIDFDS)
 {
 	user = lonely_uid();
 	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
@@ -100,7 +100,7 @@ static void sends_and_stays(void *arg)
 	parent_hear();
 }
 
-TEST_NEEDS(a_table_too_full_to_ask, USERS | PIDFS)
+TEST_NEEDS(a_table_too_full_to_ask, USERS | PEER_PIDFDS)
 {
 	user = lonely_uid();
 	for (flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {

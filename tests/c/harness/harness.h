@@ -57,6 +57,7 @@ enum need {
 	LANDLOCK_SCOPES = 256,
 	PIDFS = 512, /* an inode for each task */
 	TIME_NAMESPACE = 1024,
+	PEER_PIDFDS = 2048, /* peers_can_be_asked_for() */
 };
 void test_register(const char *name, void (*run)(void), unsigned seconds, unsigned needs);
 const char *what_is_missing(unsigned needs); /* NULL: nothing */

@@ -203,6 +203,8 @@ static bool is_met(enum need need)
 		return fstatfs(my_pidfd_open(getpid()), &fs) == 0 && fs.f_type == 0x50494446;
 	case TIME_NAMESPACE:
 		return unshare(CLONE_NEWTIME) == 0;
+	case PEER_PIDFDS:
+		return peers_can_be_asked_for();
 	}
 	return false;
 }
@@ -216,7 +218,8 @@ const char *what_is_missing(unsigned needs)
 					      "needs a user namespace of its own",
 					      "needs Landlock with scopes (Linux 6.12)",
 					      "needs inodes of pidfds (Linux 6.9)",
-					      "needs a time namespace of its own"};
+					      "needs a time namespace of its own",
+					      "needs pidfds of peers (Linux 6.5)"};
 	for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++) {
 		if (!(needs & 1u << i))
 			continue;

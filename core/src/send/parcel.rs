@@ -203,9 +203,14 @@ pub fn room<'t>(target: impl Into<Target<'t>>, signal: Signal) -> Result<(OwnedF
         .map_err(error::of(call))
 }
 
-/// How many links this process keeps: of the descriptors that it may open, a quarter.
+/// How many links this process keeps.
 fn links_kept() -> usize {
-    usize::try_from(fd::limit() / 4).unwrap_or(MOST_LINKS).min(MOST_LINKS)
+    links_within(fd::limit())
+}
+
+/// Of the descriptors that may be open, a quarter.
+fn links_within(limit: u64) -> usize {
+    usize::try_from(limit / 4).unwrap_or(MOST_LINKS).min(MOST_LINKS)
 }
 
 const MOST_LINKS: usize = 4096;
@@ -245,6 +250,12 @@ mod tests {
     use super::*;
     use crate::receive::QuietInbox;
     use std::time::Duration;
+
+    #[test]
+    fn links_are_a_quarter_of_the_descriptors_and_no_more_than_so_many() {
+        let links = [3, 64, 16_384, 16_388, 1 << 20, u64::MAX].map(links_within);
+        assert_eq!(links, [0, 16, 4096, 4096, 4096, 4096]);
+    }
 
     /// C sends by other functions.
     #[test]

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn it_holds_what_a_map_holds() {
         let (mut map, mut model) = (Map::new(), HashMap::new());
-        let rounds = if cfg!(miri) { 200 } else { 5000 };
+        let rounds = if cfg!(miri) { 40 } else { 5000 };
         for (round, key) in numbers().take(rounds).enumerate() {
             if round % 3 == 0 {
                 assert_eq!(map.remove(key), model.remove(&key));

@@ -56,17 +56,16 @@ impl<K: Place, V> Map<K, V> {
     }
 
     pub(crate) fn get(&self, key: K) -> Option<&V> {
-        let at = self.look(key)?;
-        self.slots[at].as_ref().map(|(_, value)| value)
+        self.look(key).map(|(_, value)| value)
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let at = self.look(key)?;
+        let (at, _) = self.look(key)?;
         self.slots[at].as_mut().map(|(_, value)| value)
     }
 
     pub(crate) fn remove(&mut self, key: K) -> Option<V> {
-        let mut hole = self.look(key)?;
+        let (mut hole, _) = self.look(key)?;
         let (_, value) = self.slots[hole].take()?;
         self.len -= 1;
         // Whatever stands behind it because its place was taken moves up.
@@ -74,8 +73,7 @@ impl<K: Place, V> Map<K, V> {
         loop {
             at = self.next(at);
             let Some((key, _)) = &self.slots[at] else { return Some(value) };
-            let wants = key.place() & (self.slots.len() - 1);
-            if self.distance(wants, at) >= self.distance(hole, at) {
+            if self.distance(self.wanted(*key), at) >= self.distance(hole, at) {
                 self.slots.swap(hole, at);
                 hole = at;
             }
@@ -86,13 +84,20 @@ impl<K: Place, V> Map<K, V> {
         self.slots.iter().flatten().map(|(key, value)| (*key, value))
     }
 
-    fn look(&self, key: K) -> Option<usize> {
-        if self.slots.is_empty() { None } else { self.find(key).ok() }
+    fn look(&self, key: K) -> Option<(usize, &V)> {
+        let mut at = self.wanted(key);
+        loop {
+            match self.slots.get(at)? {
+                Some((other, value)) if *other == key => return Some((at, value)),
+                Some(_) => at = self.next(at),
+                None => return None,
+            }
+        }
     }
 
     /// The slot of `key`, or the free one where it would stand. There are slots.
     fn find(&self, key: K) -> std::result::Result<usize, usize> {
-        let mut at = key.place() & (self.slots.len() - 1);
+        let mut at = self.wanted(key);
         loop {
             match &self.slots[at] {
                 Some((other, _)) if *other == key => return Ok(at),
@@ -100,6 +105,11 @@ impl<K: Place, V> Map<K, V> {
                 None => return Err(at),
             }
         }
+    }
+
+    /// Where there are no slots: beyond them.
+    fn wanted(&self, key: K) -> usize {
+        key.place() & self.slots.len().wrapping_sub(1)
     }
 
     fn next(&self, at: usize) -> usize {

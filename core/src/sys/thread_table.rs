@@ -16,7 +16,7 @@ const BELIEVED_MS: u64 = 100;
 /// A thread that has the process's table; 0: the first one of the process.
 static ONE_OF_US: AtomicI32 = AtomicI32::new(0);
 
-thread_local! { static ASKED_AT: Cell<Option<u64>> = const { Cell::new(None) } }
+thread_local! { static BELIEVED_UNTIL: Cell<u64> = const { Cell::new(0) } }
 
 /// EOPNOTSUPP: the calling thread has a table of its own.
 pub(crate) fn check() -> Result<()> {
@@ -25,13 +25,7 @@ pub(crate) fn check() -> Result<()> {
 
 /// The same by a clock that has been read already.
 pub(crate) fn check_at(now: u64) -> Result<()> {
-    let last = ASKED_AT.get();
-    if last.is_some_and(|last| now.saturating_sub(last) <= BELIEVED_MS) {
-        return Ok(());
-    }
-    ask()?;
-    ASKED_AT.set(Some(now));
-    Ok(())
+    if now <= BELIEVED_UNTIL.get() { Ok(()) } else { ask_at(now) }
 }
 
 /// In a forked child, which has one thread.
@@ -40,6 +34,12 @@ pub(super) fn begin_anew() {
 }
 
 #[cold]
+fn ask_at(now: u64) -> Result<()> {
+    ask()?;
+    BELIEVED_UNTIL.set(now + BELIEVED_MS);
+    Ok(())
+}
+
 fn ask() -> Result<()> {
     let us = match ONE_OF_US.load(Ordering::Relaxed) {
         0 => ids::process(),
@@ -75,14 +75,14 @@ mod tests {
         assert_eq!(check(), Ok(()));
         let other = std::thread::spawn(|| {
             let before = check();
-            ASKED_AT.set(None);
+            BELIEVED_UNTIL.set(0);
             // SAFETY: this thread alone is concerned, and opens nothing.
             let unshared = unsafe { libc::unshare(libc::CLONE_FILES) };
             (before, unshared, check())
         });
         let told = Err(Errno(libc::EOPNOTSUPP));
         assert_eq!(other.join().expect("a thread"), (Ok(()), 0, told));
-        ASKED_AT.set(None);
+        BELIEVED_UNTIL.set(0);
         assert_eq!(check(), Ok(()));
     }
 }

@@ -468,6 +468,7 @@ pub unsafe extern "C" fn sendfd_discard(
     answer(inbox.mailbox.discard(info.id).map(|()| 0))
 }
 
+#[inline]
 unsafe fn claim(
     inbox: *mut sendfd_inbox,
     announcement: Option<Announcement>,

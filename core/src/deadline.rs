@@ -1,4 +1,4 @@
-//! Timeouts, counted once from the start of a call.
+//! Timeouts, counted once in a call.
 
 use crate::sys::clock;
 use std::time::{Duration, Instant};

@@ -56,7 +56,7 @@ impl Outbox {
     ) -> Result<Info> {
         let deadline = Deadline::after(parcel.timeout);
         let call = self.call_with(&parcel, true);
-        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()), parcel: false };
+        let room = Room::of(fds.len(), data.len());
         let answer = self.ask_by(&parcel, deadline)?;
         answer.receive(call, &room, deadline, parcel.interruptible, |mut unpacked| {
             let bytes = unpacked.data();
@@ -154,14 +154,15 @@ impl Answer {
             }
         }
         // Readable: it is there whole, or will never be.
-        let mut unpacked = Unpacked::new(match room.bytes.unwrap_or(0) {
+        let mut unpacked = Unpacked::new(match room.bytes() {
             small @ ..=SMALL => small,
             large => socket::waiting_bytes(place)?.min(large),
         })?;
-        match take::take((place, None), self.signal, room, &mut unpacked)? {
-            Taken::Parcel(_) if unpacked.reply.is_none() => Ok(unpacked),
-            Taken::Parcel(..) | Taken::OtherVersion => Err(Errno(libc::EPROTO).into()),
-            Taken::End | Taken::Nothing => Err(Errno(libc::ECONNRESET).into()),
+        match take::take((place, None), self.signal, room, &mut unpacked) {
+            Ok(Taken::Parcel) if unpacked.reply.is_none() => Ok(unpacked),
+            Ok(Taken::Parcel | Taken::OtherVersion) => Err(Errno(libc::EPROTO).into()),
+            Ok(Taken::End | Taken::Nothing) => Err(Errno(libc::ECONNRESET).into()),
+            Err(refusal) => Err(unpacked.kept(refusal)),
         }
     }
 }

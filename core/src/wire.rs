@@ -61,19 +61,17 @@ impl Header {
 
     /// Reads the header of a message of `total` bytes, of which `start` holds the first ones.
     pub(crate) fn decode(start: &[u8; HEADER], total: usize) -> Result<Header, Malformed> {
-        let [m0, m1, m2, m3, v0, v1, n0, n1, l0, l1, l2, l3, flags @ ..] = *start;
-        if total < HEADER || [m0, m1, m2, m3] != MAGIC {
+        let word = |at: usize| {
+            u32::from_le_bytes([start[at], start[at + 1], start[at + 2], start[at + 3]])
+        };
+        if total < HEADER || word(0) != u32::from_le_bytes(MAGIC) {
             return Err(Malformed::Nonsense);
         }
-        if u16::from_le_bytes([v0, v1]) != VERSION {
+        if word(4) & 0xffff != VERSION.into() {
             return Err(Malformed::OtherVersion);
         }
-        let flags = u32::from_le_bytes(flags);
-        let header = Header {
-            nfds: u16::from_le_bytes([n0, n1]).into(),
-            len: u32::from_le_bytes([l0, l1, l2, l3]),
-            reply: flags & REPLY != 0,
-        };
+        let flags = word(12);
+        let header = Header { nfds: word(4) >> 16, len: word(8), reply: flags & REPLY != 0 };
         let whole = header.nfds as usize <= MAX_FDS
             && header.len as usize <= MAX_DATA
             && header.len as usize == total - HEADER

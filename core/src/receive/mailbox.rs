@@ -6,7 +6,6 @@ use super::options::Options;
 use super::take::{Room, Unpacked};
 use super::wait::Inner;
 use crate::address::Address;
-use crate::deadline::Deadline;
 use crate::error::{self, Call, Error, Result};
 use crate::parcel::{Info, Parcel};
 use crate::reply::Reply;
@@ -57,7 +56,7 @@ impl Mailbox {
     /// speaks another protocol version and its link was closed; `EPERM` opened by another thread, or
     /// before a fork; `EBADF` shut down; `ENOMEM`, `ENOBUFS`; `ENOSPC` as for [`Mailbox::open`].
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Parcel> {
-        self.receive(&Room::ANY, timeout, unpack)
+        self.receive(&Room::ANY, timeout, |unpacked| Some(unpacked.parcel()))
     }
 
     /// Takes the next parcel if it has exactly one descriptor; bytes in it are dropped.
@@ -65,8 +64,7 @@ impl Mailbox {
     /// # Errors
     /// As [`recv`](Mailbox::recv); `EMSGSIZE`: it has none or more and stays first in the queue.
     pub fn recv_one(&self, timeout: Option<Duration>) -> Result<(OwnedFd, Info, Option<Reply>)> {
-        let (fd, info, reply) = self.receive(&ONE, timeout, unpack_one)?;
-        fd.map(|fd| (fd, info, reply)).ok_or_else(|| Error::new(self.receiving(timeout), libc::EIO))
+        self.receive(&Room::ONE, timeout, unpack_one)
     }
 
     /// Takes the next parcel into the caller's buffers; the numbers in the first `nfds` places of
@@ -80,12 +78,12 @@ impl Mailbox {
         data: &mut [u8],
         timeout: Option<Duration>,
     ) -> Result<(Info, Option<Reply>)> {
-        let room = Room { fds: 0..=fds.len(), bytes: Some(data.len()), parcel: false };
+        let room = Room::of(fds.len(), data.len());
         self.receive(&room, timeout, |unpacked| {
             let bytes = unpacked.data();
             data[..bytes.len()].copy_from_slice(bytes);
             unpacked.rights.take_numbers(fds);
-            (unpacked.info, unpacked.reply.take())
+            Some((unpacked.info, unpacked.reply.take()))
         })
     }
 
@@ -98,9 +96,7 @@ impl Mailbox {
     /// `EAGAIN`: the signal announced nothing, which is normal. `EINVAL`: another signal number.
     /// Otherwise as [`recv_one`](Mailbox::recv_one).
     pub fn claim(&self, announcement: Announcement) -> Result<(OwnedFd, Info, Option<Reply>)> {
-        let (fd, info, reply) = self.claim_as(&ONE, announcement, unpack_one)?;
-        fd.map(|fd| (fd, info, reply))
-            .ok_or_else(|| Error::new(self.claiming(announcement), libc::EIO))
+        self.claim_as(&Room::ONE, announcement, unpack_one)
     }
 
     /// The same for a parcel of any size.
@@ -108,7 +104,7 @@ impl Mailbox {
     /// # Errors
     /// As [`claim`](Mailbox::claim), but never `EMSGSIZE`.
     pub fn claim_parcel(&self, announcement: Announcement) -> Result<Parcel> {
-        self.claim_as(&Room::ANY, announcement, unpack)
+        self.claim_as(&Room::ANY, announcement, |unpacked| Some(unpacked.parcel()))
     }
 
     /// Throws away the parcel with this [`id`](Info::id), of which an error told that it could not be
@@ -167,22 +163,26 @@ impl Mailbox {
         &self,
         room: &Room,
         timeout: Option<Duration>,
-        unpack: impl FnOnce(&mut Unpacked) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> Option<T>,
     ) -> Result<T> {
+        let mut taken = None;
         self.inner()
-            .receive(room, Deadline::after(timeout), unpack)
-            .map_err(|kept| Error::of_parcel(self.receiving(timeout), kept.errno.0, kept.info))
+            .receive(room, timeout, |unpacked| taken = unpack(unpacked))
+            .map_err(|kept| Error::of_parcel(self.receiving(timeout), kept.errno.0, kept.info))?;
+        taken.ok_or_else(|| Error::new(self.receiving(timeout), libc::EIO))
     }
 
     fn claim_as<T>(
         &self,
         room: &Room,
         announcement: Announcement,
-        unpack: impl FnOnce(&mut Unpacked) -> T,
+        unpack: impl FnOnce(&mut Unpacked) -> Option<T>,
     ) -> Result<T> {
-        self.inner()
-            .claim(room, announcement, unpack)
-            .map_err(|kept| Error::of_parcel(self.claiming(announcement), kept.errno.0, kept.info))
+        let mut taken = None;
+        self.inner().claim(room, announcement, |unpacked| taken = unpack(unpacked)).map_err(
+            |kept| Error::of_parcel(self.claiming(announcement), kept.errno.0, kept.info),
+        )?;
+        taken.ok_or_else(|| Error::new(self.claiming(announcement), libc::EIO))
     }
 
     fn receiving(&self, timeout: Option<Duration>) -> Call {
@@ -226,14 +226,8 @@ impl Drop for Mailbox {
     }
 }
 
-const ONE: Room = Room { fds: 1..=1, bytes: None, parcel: false };
-
-fn unpack(unpacked: &mut Unpacked) -> Parcel {
-    unpacked.parcel()
-}
-
-fn unpack_one(unpacked: &mut Unpacked) -> (Option<OwnedFd>, Info, Option<Reply>) {
-    (unpacked.rights.take_first(), unpacked.info, unpacked.reply.take())
+fn unpack_one(unpacked: &mut Unpacked) -> Option<(OwnedFd, Info, Option<Reply>)> {
+    Some((unpacked.rights.take_first()?, unpacked.info, unpacked.reply.take()))
 }
 
 #[cfg(test)]

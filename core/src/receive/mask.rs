@@ -144,6 +144,7 @@ fn restore_in(mask: &mut Mask, signo: i32, generation: u32) {
 }
 
 /// An overflow was dequeued for `signal`; it may have concerned what else this thread has opened.
+#[cold]
 pub(crate) fn pass_on_overflow(signal: Signal) {
     MASK.with_borrow(|mask| {
         for blocked in mask.blocked.iter().filter(|blocked| blocked.signo != signal.number()) {

@@ -34,11 +34,6 @@ impl Reserve {
         self.raised = something;
     }
 
-    /// Whether somebody who polls sees something on account of this.
-    pub(crate) fn is_raised(&self) -> bool {
-        self.raised
-    }
-
     /// To be called before the epoll set goes.
     pub(crate) fn settle(&self) {
         if let Some(eventfd) = &self.eventfd {

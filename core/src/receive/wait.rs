@@ -8,7 +8,7 @@ use super::notify::Notifier;
 use super::options::Options;
 use super::places;
 use super::queue::Queue;
-use super::take::{Kept, Room, Unpacked};
+use super::take::{Kept, Refusal, Room, Unpacked};
 use crate::address::{Address, Identity};
 use crate::deadline::{Deadline, Overtime};
 use crate::signal::Signal;
@@ -20,6 +20,7 @@ use crate::sys::{self, Errno, fork, ids, signal, thread_table};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// After so many attempts in vain, each because of a signal or of a place that was due, a call looks at
 /// the clock.
@@ -83,6 +84,7 @@ impl Inner {
         if self.generation == fork::generation() { Ok(()) } else { Err(Errno(libc::EPERM)) }
     }
 
+    #[inline]
     fn check(&self) -> sys::Result<()> {
         self.check_generation()?;
         thread_table::check()?;
@@ -108,10 +110,30 @@ impl Inner {
         let _uncancelled = Uncancelled::begin();
         self.check()?;
         let mut queue = self.queue();
-        let discarded = queue.discard(id);
+        let discarded = queue.discard(id).map_err(Refusal::from);
+        self.leave(queue, false, discarded, |_| ()).map_err(|kept| kept.errno)
+    }
+
+    /// Ends a visit to the queue, whatever came of it. `overflow`: a SIGIO was dequeued.
+    #[inline]
+    fn leave(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        overflow: bool,
+        taken: std::result::Result<(), Refusal>,
+        unpack: impl FnOnce(&mut Unpacked),
+    ) -> std::result::Result<(), Kept> {
+        let left = taken
+            .map(|()| unpack(&mut queue.unpacked))
+            .map_err(|refusal| queue.unpacked.kept(refusal));
+        // Who waits for signals from here on must not sleep on mail.
         queue.notify_if_mail_is_left();
         queue.close_unread();
-        discarded
+        drop(queue);
+        if overflow {
+            mask::pass_on_overflow(self.signal);
+        }
+        left
     }
 
     pub(super) fn close(&self) {
@@ -121,78 +143,86 @@ impl Inner {
         }
     }
 
-    pub(super) fn receive<T>(
+    pub(super) fn receive(
         &self,
         room: &Room,
-        deadline: Deadline,
-        unpack: impl FnOnce(&mut Unpacked) -> T,
-    ) -> std::result::Result<T, Kept> {
+        timeout: Option<Duration>,
+        unpack: impl FnOnce(&mut Unpacked),
+    ) -> std::result::Result<(), Kept> {
         let uncancelled = Uncancelled::begin();
         self.check()?;
-        let mut overflow = false;
-        let (mut queue, received) =
-            self.wait_and_take(room, deadline, &uncancelled, &mut overflow, unpack);
-        // Whatever came of it: who waits for signals from here on must not sleep on mail.
-        queue.notify_if_mail_is_left();
-        queue.close_unread();
-        drop(queue);
-        if overflow {
-            mask::pass_on_overflow(self.signal);
+        let (mut queue, mut overflow) = (self.queue(), false);
+        if !queue.has_due() && !queue.has_something_odd() {
+            // There is nothing to take without it.
+            self.note_next_signal(&mut queue, &mut overflow);
         }
-        received
+        let (queue, taken) = match queue.take(room) {
+            Some(taken) => (queue, taken),
+            // What is there at once is taken without a look at the clock.
+            None => {
+                self.try_until(queue, room, Deadline::after(timeout), &uncancelled, &mut overflow)
+            }
+        };
+        self.leave(queue, overflow, taken, unpack)
     }
 
-    fn wait_and_take<T>(
-        &self,
+    /// After an attempt in vain: waits and tries again.
+    #[cold]
+    fn try_until<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
         room: &Room,
         deadline: Deadline,
         uncancelled: &Uncancelled,
         overflow: &mut bool,
-        unpack: impl FnOnce(&mut Unpacked) -> T,
-    ) -> (MutexGuard<'_, Queue>, std::result::Result<T, Kept>) {
+    ) -> (MutexGuard<'a, Queue>, std::result::Result<(), Refusal>) {
         let (mut overtime, mut attempts) = (Overtime::of(deadline), 0_u32);
-        let mut queue = self.queue();
-        if !queue.has_due() && !queue.has_something_odd() {
-            // There is nothing to take without it.
-            self.note_next_signal(&mut queue, overflow);
-        }
         loop {
-            if let Some(taken) = queue.take(room) {
-                let taken = taken.map(|()| unpack(&mut queue.unpacked));
-                return (queue, taken);
-            }
             attempts = attempts.wrapping_add(1);
             if attempts % ATTEMPTS == 0 && overtime.is_over() {
-                queue.look_again = true;
+                queue.look_again();
                 return (queue, Err(Errno(deadline.errno()).into()));
             }
-            if queue.has_due() || self.note_next_signal(&mut queue, overflow) {
-                continue;
-            }
-            if let Some(taken) = queue.take_kept(room) {
-                let taken = taken.map(|()| unpack(&mut queue.unpacked));
-                return (queue, taken);
-            }
-            if queue.has_due() {
-                continue;
-            }
-            queue.close_unread();
-            if let Err(errno) = queue.rearm_after_change_of_uid() {
-                return (queue, Err(errno.into()));
-            }
-            drop(queue);
-            let waited = self.wait(deadline, uncancelled);
-            queue = self.queue();
-            match waited {
-                // What signals tell of comes first, for they keep the order of arrival.
-                Ok(ready) => {
-                    if !self.note_next_signal(&mut queue, overflow) {
-                        queue.note_readable(&ready);
+            if !queue.has_due() && !self.note_next_signal(&mut queue, overflow) {
+                if let Some(taken) = queue.take_kept(room) {
+                    return (queue, taken);
+                }
+                if !queue.has_due() {
+                    let waited;
+                    (queue, waited) = self.wait_for_more(queue, deadline, uncancelled, overflow);
+                    if let Err(errno) = waited {
+                        return (queue, Err(errno.into()));
                     }
                 }
-                Err(errno) => return (queue, Err(errno.into())),
+            }
+            if let Some(taken) = queue.take(room) {
+                return (queue, taken);
             }
         }
+    }
+
+    /// Until there may be something. Others use the queue meanwhile.
+    fn wait_for_more<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        deadline: Deadline,
+        uncancelled: &Uncancelled,
+        overflow: &mut bool,
+    ) -> (MutexGuard<'a, Queue>, sys::Result<()>) {
+        queue.close_unread();
+        if let Err(errno) = queue.rearm_after_change_of_uid() {
+            return (queue, Err(errno));
+        }
+        drop(queue);
+        let waited = self.wait(deadline, uncancelled);
+        let mut queue = self.queue();
+        let noted = waited.map(|ready| {
+            // What signals tell of comes first, for they keep the order of arrival.
+            if !self.note_next_signal(&mut queue, overflow) {
+                queue.note_readable(&ready);
+            }
+        });
+        (queue, noted)
     }
 
     /// Until something can be read, or the deadline. EAGAIN, ETIMEDOUT: nothing can.
@@ -220,6 +250,8 @@ impl Inner {
 
     /// Dequeues a signal of this inbox, if one is pending. An overflow is passed on to others of this
     /// thread after the call alone: with a full queue it would come back at once, again and again.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every parcel goes through it")]
     fn note_next_signal(&self, queue: &mut Queue, overflow: &mut bool) -> bool {
         if self.owner.is_none() {
             return false;
@@ -230,12 +262,12 @@ impl Inner {
         true
     }
 
-    pub(super) fn claim<T>(
+    pub(super) fn claim(
         &self,
         room: &Room,
         Announcement(info): Announcement,
-        unpack: impl FnOnce(&mut Unpacked) -> T,
-    ) -> std::result::Result<T, Kept> {
+        unpack: impl FnOnce(&mut Unpacked),
+    ) -> std::result::Result<(), Kept> {
         let _uncancelled = Uncancelled::begin();
         self.check()?;
         if info.signo != self.signal.number() && info.signo != OVERFLOW {
@@ -249,14 +281,8 @@ impl Inner {
             let unspecific = overflow || info.code <= 0;
             unspecific.then(|| queue.take_kept(room)).flatten()
         });
-        let taken = taken.map(|taken| taken.map(|()| unpack(&mut queue.unpacked)));
-        queue.notify_if_mail_is_left();
-        queue.close_unread();
-        drop(queue);
-        if overflow {
-            mask::pass_on_overflow(self.signal);
-        }
-        taken.unwrap_or(Err(Errno(libc::EAGAIN).into()))
+        let taken = taken.unwrap_or(Err(Errno(libc::EAGAIN).into()));
+        self.leave(queue, overflow, taken, unpack)
     }
 }
 

@@ -132,9 +132,11 @@ impl Rights {
 
     /// Hands out the first descriptor; the others are closed, which nobody waits for.
     pub(crate) fn take_first(&mut self) -> Option<OwnedFd> {
-        if self.len <= 1 {
-            return self.take_last();
-        }
+        if self.len <= 1 { self.take_last() } else { self.take_first_of_many() }
+    }
+
+    #[cold]
+    fn take_first_of_many(&mut self) -> Option<OwnedFd> {
         let (mut first, mut others) = (None, Vec::new());
         if others.try_reserve_exact(self.len - 1).is_err() {
             self.fds[1..self.len].iter().for_each(|fd| super::fd::close(*fd));
@@ -170,6 +172,13 @@ impl Rights {
     }
 
     pub(crate) fn close(&mut self) {
+        if self.len > 0 {
+            self.close_all();
+        }
+    }
+
+    #[cold]
+    fn close_all(&mut self) {
         // SAFETY: as in `take`.
         self.give(|fd| drop(unsafe { OwnedFd::from_raw_fd(fd) }));
     }
@@ -179,16 +188,21 @@ impl Rights {
         self.fds[..len].iter().copied().for_each(to);
     }
 
-    /// `false`: there is no room, and it is closed.
-    fn push(&mut self, fd: RawFd) -> bool {
-        let Some(place) = self.fds.get_mut(self.len) else {
-            // SAFETY: open, and nobody else owns it.
-            drop(unsafe { OwnedFd::from_raw_fd(fd) });
-            return false;
-        };
-        *place = fd;
-        self.len += 1;
-        true
+    /// `false`: there is not room for all, and the others are closed.
+    fn extend(&mut self, numbers: &[u8]) -> bool {
+        let numbers = numbers.chunks_exact(size_of::<RawFd>());
+        let mut has_room = true;
+        for number in numbers.map(|bytes| bytes.try_into().map_or(-1, RawFd::from_ne_bytes)) {
+            if let Some(place) = self.fds.get_mut(self.len) {
+                *place = number;
+                self.len += 1;
+            } else {
+                // SAFETY: open, and nobody else owns it.
+                drop(unsafe { OwnedFd::from_raw_fd(number) });
+                has_room = false;
+            }
+        }
+        has_room
     }
 }
 
@@ -206,12 +220,19 @@ pub(crate) struct Credentials {
     pub(crate) gid: u32,
 }
 
+impl Credentials {
+    /// KERNEL: what it says itself of a sender it did not record.
+    const UNKNOWN: Credentials = Credentials { pid: 0, uid: 65534, gid: 65534 };
+}
+
 /// What a look at a message has shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
     /// Bytes of the whole message, also where the buffers were smaller.
     pub(crate) len: usize,
-    pub(crate) credentials: Option<Credentials>,
+    pub(crate) sender: Credentials,
+    /// The sender is as the kernel recorded it.
+    pub(crate) is_signed: bool,
     /// Some descriptors could not be installed: the table is full.
     pub(crate) rights_cut: bool,
     /// More came than any kernel passes that is known, and those were closed.
@@ -223,6 +244,8 @@ pub(crate) struct Seen {
 ///
 /// KERNEL: a message received outright into a full table loses its descriptors for good; one that
 /// is peeked at stays whole.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "every parcel goes through it")]
 pub(crate) fn peek(
     socket: BorrowedFd<'_>,
     parts: &mut [IoSliceMut<'_>],
@@ -238,6 +261,8 @@ pub(crate) fn peek(
 
 /// Receives from the socket with the number `socket`, which the kernel checks. Where `rights_cut`,
 /// the descriptors that are missing in `rights` are lost unless this was a look.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "every parcel goes through it")]
 pub(crate) fn receive(
     socket: RawFd,
     parts: &mut [IoSliceMut<'_>],
@@ -255,35 +280,23 @@ pub(crate) fn receive(
     let len = check_size(unsafe { libc::recvmsg(socket, &raw mut header, flags) })?;
 
     let rights_cut = header.msg_flags & libc::MSG_CTRUNC != 0;
-    let mut seen = Seen { len, credentials: None, rights_cut, too_many_rights: false };
-    // SAFETY: the header that the kernel has filled.
-    let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    while !next.is_null() {
-        // SAFETY: the kernel has written a whole header there.
-        let found = unsafe { next.read() };
-        // SAFETY: the data that follows that header.
-        let data = unsafe { libc::CMSG_DATA(next) };
-        // SAFETY: arithmetic only.
-        let bytes = found.cmsg_len as usize - unsafe { libc::CMSG_LEN(0) } as usize;
-        match (found.cmsg_level, found.cmsg_type) {
-            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                // SAFETY: the data of this control message, of which any bytes are valid.
-                let numbers = unsafe { std::slice::from_raw_parts(data, bytes) };
-                for number in numbers.chunks_exact(size_of::<RawFd>()) {
-                    let number = number.try_into().map_or(-1, RawFd::from_ne_bytes);
-                    seen.too_many_rights |= !rights.push(number);
-                }
-            }
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if bytes >= size_of::<libc::ucred>() => {
+    let (sender, is_signed, too_many_rights) = (Credentials::UNKNOWN, false, false);
+    let mut seen = Seen { len, sender, is_signed, rights_cut, too_many_rights };
+    #[allow(clippy::unnecessary_cast, reason = "its width differs between C libraries")]
+    let filled = header.msg_controllen as usize;
+    // SAFETY: the kernel has filled so many bytes of it.
+    let mut left = unsafe { std::slice::from_raw_parts((&raw const control).cast(), filled) };
+    while let Some((level, kind, data)) = next_control_message(&mut left) {
+        match (level, kind) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => seen.too_many_rights |= !rights.extend(data),
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if data.len() >= size_of::<libc::ucred>() => {
                 // SAFETY: within the data, which may not be aligned.
                 let libc::ucred { pid, uid, gid } =
-                    unsafe { std::ptr::read_unaligned(data.cast::<libc::ucred>()) };
-                seen.credentials = Some(Credentials { pid, uid, gid });
+                    unsafe { data.as_ptr().cast::<libc::ucred>().read_unaligned() };
+                (seen.sender, seen.is_signed) = (Credentials { pid, uid, gid }, true);
             }
             (libc::SOL_SOCKET, SCM_PIDFD) => {
-                // SAFETY: the data of this control message, of which any bytes are valid.
-                let number = unsafe { std::slice::from_raw_parts(data, bytes) };
-                let number = number.try_into().map_or(-1, RawFd::from_ne_bytes);
+                let number = data.try_into().map_or(-1, RawFd::from_ne_bytes);
                 // KERNEL: an error, where there was no room for it.
                 if number >= 0 {
                     // SAFETY: open, and nobody else owns it.
@@ -292,10 +305,21 @@ pub(crate) fn receive(
             }
             _ => {}
         }
-        // SAFETY: the same header as above, and a control message in it.
-        next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };
     }
     Ok(seen)
+}
+
+/// Level, type and data of the first control message of `left`, which loses it.
+#[inline]
+fn next_control_message<'a>(left: &mut &'a [u8]) -> Option<(c_int, c_int, &'a [u8])> {
+    const HEAD: usize = space(0);
+    let head: &[u8; HEAD] = left.first_chunk()?;
+    // SAFETY: as many bytes at least, of which any are valid; they may not be aligned.
+    let head = unsafe { std::ptr::from_ref(head).cast::<libc::cmsghdr>().read_unaligned() };
+    #[allow(clippy::unnecessary_cast, reason = "its width differs between C libraries")]
+    let data = left.get(HEAD..head.cmsg_len as usize)?;
+    *left = left.get(space(data.len())..).unwrap_or_default();
+    Some((head.cmsg_level, head.cmsg_type, data))
 }
 
 /// What a look at a message without its descriptors has shown.
@@ -319,6 +343,7 @@ pub(crate) fn glimpse(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Glimps
 }
 
 /// Consumes the first message of `socket` and the references that it holds.
+#[inline]
 pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     let nothing = std::ptr::null_mut();
     let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;

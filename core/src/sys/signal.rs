@@ -134,13 +134,13 @@ pub(crate) fn dequeue(wanted: &Set) -> Option<SignalInfo> {
 /// The same with all that the kernel says.
 pub(super) fn dequeue_whole(Set(wanted): &Set) -> Option<libc::siginfo_t> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
     // SAFETY: a valid set and timeout; the pointer is to a struct that the call fills.
     let signo = unsafe { libc::sigtimedwait(wanted, info.as_mut_ptr(), &raw const now) };
     if signo < 0 {
         return None;
     }
-    // SAFETY: zeroed at first, then filled by the successful call above.
+    // SAFETY: the successful call above has filled all of it.
     Some(unsafe { info.assume_init() })
 }
 
@@ -177,6 +177,7 @@ pub(super) fn is_own(info: &libc::siginfo_t) -> bool {
 
 /// Queues `signo` to a thread of this process. If the queue is full, SIGIO takes its place, of which
 /// the kernel keeps one in any case.
+#[cold]
 pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
     let process = ids::process();
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are valid.

@@ -80,9 +80,14 @@ impl Unread {
     pub(crate) fn close(&mut self) -> bool {
         let any = !self.0.is_empty();
         if any {
-            close_elsewhere(take(&mut self.0));
+            self.close_all();
         }
         any
+    }
+
+    #[cold]
+    fn close_all(&mut self) {
+        close_elsewhere(take(&mut self.0));
     }
 }
 

@@ -20,7 +20,7 @@ impl Queue {
     pub(super) fn accept(&mut self, waiting: Waiting) {
         let us = self.listeners.own_uids();
         // What a look that was put off would find comes before these connections' mail.
-        let one_by_one = self.listeners.have_seen(us) && !self.look_again;
+        let one_by_one = self.listeners.have_seen(us) && !self.odd.look_again;
         match waiting {
             Waiting::OneAt(place) if one_by_one => self.admit(place, waiting, us),
             _ => {
@@ -37,7 +37,7 @@ impl Queue {
     /// Before a connection is accepted: what waits in it counts as sent.
     fn make_room_for_a_link(&mut self) -> Result<()> {
         self.links.reserve()?;
-        self.unwatched.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
+        self.odd.unwatched.try_reserve(1).map_err(|_| Errno(libc::ENOMEM))
     }
 
     fn admit(&mut self, place: usize, waiting: Waiting, us: Uids) {
@@ -54,7 +54,7 @@ impl Queue {
                     let admitted = admitted.and_then(|(socket, who)| self.seat(socket, who));
                     if let Some((socket, who)) = admitted {
                         let key = self.links.insert(socket, who);
-                        self.unwatched.push_back(key);
+                        self.odd.unwatched.push_back(key);
                     }
                     if waiting != Waiting::All {
                         return;
@@ -65,7 +65,7 @@ impl Queue {
                 Err(errno) => return self.postpone(errno),
             }
         }
-        self.look_again = true;
+        self.odd.look_again = true;
     }
 
     fn is_far_ahead_of_signals(&mut self, place: usize) -> bool {
@@ -74,12 +74,12 @@ impl Queue {
     }
 
     pub(super) fn watch_what_is_unwatched(&mut self) {
-        while let Some(key) = self.unwatched.front().copied() {
+        while let Some(key) = self.odd.unwatched.front().copied() {
             if let Err(errno) = self.watch(key) {
-                self.accept_error = Some(errno);
+                self.odd.accept_error = Some(errno);
                 return;
             }
-            self.unwatched.pop_front();
+            self.odd.unwatched.pop_front();
             // KERNEL: what came before O_ASYNC was set will not signal.
             self.enqueue(key);
         }
@@ -106,7 +106,7 @@ impl Queue {
             socket::set_owner(socket.as_fd(), notifier.thread())?;
         }
         notifier.note_uid();
-        self.look_again = true;
+        self.odd.look_again = true;
         Ok(())
     }
 
@@ -122,6 +122,7 @@ impl Queue {
         }
     }
 
+    #[cold]
     pub(super) fn close_link(&mut self, key: Key) {
         let Some(Link { socket, guest, .. }) = self.links.remove(key) else { return };
         self.note_departure(guest);

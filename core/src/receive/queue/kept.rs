@@ -6,33 +6,38 @@
 
 use super::Queue;
 use super::links::{KeptParcel, Key};
-use crate::parcel::Info;
-use crate::receive::take::{Kept, Room};
+use crate::receive::take::{Refusal, Room};
 use crate::sys::epoll::Ready;
 use crate::sys::{Errno, Result, release, socket};
 use crate::wire::HEADER;
 use std::collections::VecDeque;
+use std::mem;
 use std::os::fd::AsFd;
 
 impl Queue {
     /// Keeps the first parcel of the link whose place has come up, and goes on with others.
-    pub(super) fn keep(&mut self, key: Key, Kept { errno, info }: Kept) -> Kept {
-        if self.kept.try_reserve(1).is_err() {
-            return Kept { errno: Errno(libc::ENOMEM), info };
+    #[cold]
+    pub(super) fn keep(&mut self, key: Key, refusal: Refusal) -> Refusal {
+        let Refusal { errno, has_parcel } = refusal;
+        if self.odd.kept.try_reserve(1).is_err() {
+            return Refusal { errno: Errno(libc::ENOMEM), has_parcel };
         }
-        let last_id = &mut self.last_id;
         let Some(link) = self.links.get_mut(key) else { return errno.into() };
-        let info = info.map(|info| Info { id: link.id_of_first(last_id), ..info });
+        if has_parcel {
+            self.unpacked.info.id = link.id_of_first(&mut self.last_id);
+        }
+        let info = has_parcel.then_some(self.unpacked.info);
         let too_large = errno == Errno(libc::EMSGSIZE);
         link.kept = Some(KeptParcel { info, too_large, postponed: VecDeque::new() });
-        self.kept.push_back(key);
+        self.odd.kept.push_back(key);
         self.postpone_first();
-        Kept { errno, info }
+        refusal
     }
 
-    /// The place that has come up is of a link whose first parcel is kept.
+    /// The place that has come up is of a link that is gone, or whose first parcel is kept.
+    #[cold]
     pub(super) fn postpone_first(&mut self) {
-        let Some(due) = self.due.pop_front() else { return };
+        let Some(due) = self.due.take_first() else { return };
         let Some(link) = self.links.get_mut(due.link) else { return };
         let Some(kept) = &mut link.kept else { return };
         // Places beyond one for each parcel come from signals that were made up.
@@ -41,7 +46,7 @@ impl Queue {
             match kept.postponed.try_reserve(1) {
                 Ok(()) => kept.postponed.push_back(due),
                 // For want of memory it is to be found by a look later.
-                Err(_) => self.look_again = true,
+                Err(_) => self.odd.look_again = true,
             }
         }
     }
@@ -52,25 +57,25 @@ impl Queue {
             let kept = self.links.get(*key).and_then(|link| link.kept.as_ref());
             kept.is_some_and(|kept| kept.is_awaited(room))
         };
-        if let Some(index) = self.kept.iter().position(fits) {
+        if let Some(index) = self.odd.kept.iter().position(fits) {
             self.resume(index);
         }
     }
 
     /// Nothing else is there as far as it was announced. After a look at the sockets, tries what was
     /// kept longest.
-    pub(crate) fn take_kept(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
+    pub(crate) fn take_kept(&mut self, room: &Room) -> Option<std::result::Result<(), Refusal>> {
         // KERNEL: epoll goes on to report the links of what is kept, each in its turn.
-        for _ in 0..=self.kept.len() / (Ready::MOST - 1) {
-            if self.kept.is_empty() {
+        for _ in 0..=self.odd.kept.len() / (Ready::MOST - 1) {
+            if self.odd.kept.is_empty() {
                 return None;
             }
-            self.look_again = true;
+            self.odd.look_again = true;
             let taken = self.take(room);
             if taken.is_some() || self.has_due() {
                 return taken;
             }
-            if !self.look_again {
+            if !self.odd.look_again {
                 break;
             }
         }
@@ -81,28 +86,31 @@ impl Queue {
     /// Releases the parcel with this id unseen, if it is kept. EAGAIN: it is not.
     pub(crate) fn discard(&mut self, id: u64) -> Result<()> {
         let has_id = |key: &Key| self.links.get(*key).is_some_and(|link| link.first_id == Some(id));
-        let index = self.kept.iter().position(has_id).ok_or(Errno(libc::EAGAIN))?;
-        let key = self.kept[index];
+        let index = self.odd.kept.iter().position(has_id).ok_or(Errno(libc::EAGAIN))?;
+        let key = self.odd.kept[index];
         let link = self.links.get_mut(key).ok_or(Errno(libc::EAGAIN))?;
         release::discard_elsewhere(link.socket.as_fd())?;
         link.first_id = None;
         let info = link.kept.as_ref().and_then(|kept| kept.info);
         let bytes = info.map_or(1, |info| HEADER + info.len as usize);
         self.resume(index);
-        self.was_consumed(bytes);
+        let Some(place) = self.due.first_mut() else { return Ok(()) };
+        if !place.goes_on_after(bytes) {
+            let key = place.link;
+            self.due.take_first();
+            if self.links.get_mut(key).is_some_and(|link| mem::take(&mut link.due)) {
+                self.close_if_at_its_end(key);
+            }
+        }
         Ok(())
     }
 
     /// What was postponed for a kept parcel comes up again, before everything else.
     fn resume(&mut self, index: usize) {
-        let Some(key) = self.kept.remove(index) else { return };
+        let Some(key) = self.odd.kept.remove(index) else { return };
         let Some(kept) = self.links.get_mut(key).and_then(|link| link.kept.take()) else { return };
-        if self.due.try_reserve(kept.postponed.len()).is_err() {
-            self.look_again = true;
-            return;
-        }
-        for due in kept.postponed.into_iter().rev() {
-            self.due.push_front(due);
+        if self.due.put_first(kept.postponed).is_err() {
+            self.odd.look_again = true;
         }
     }
 }

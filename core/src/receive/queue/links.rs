@@ -3,7 +3,7 @@
 //! A number is used again once its link is closed, while signals and notes about the former one may
 //! still be on their way. So what is remembered about a link names it by a key that no other has.
 
-use super::Due;
+use super::places::Due;
 use crate::map::Map;
 use crate::parcel::Info;
 use crate::receive::admission::Admitted;
@@ -43,6 +43,14 @@ impl Link {
     /// The id that its first parcel has, or gets now.
     pub(super) fn id_of_first(&mut self, last_id: &mut u64) -> u64 {
         *self.first_id.get_or_insert_with(|| {
+            *last_id += 1;
+            *last_id
+        })
+    }
+
+    /// The same, of a parcel that is gone now.
+    pub(super) fn id_of_taken(&mut self, last_id: &mut u64) -> u64 {
+        self.first_id.take().unwrap_or_else(|| {
             *last_id += 1;
             *last_id
         })

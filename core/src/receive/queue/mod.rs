@@ -11,14 +11,18 @@ mod connections;
 mod guests;
 mod kept;
 mod links;
+mod odd;
+mod places;
 
 use self::connections::Waiting;
 use self::links::{Key, Links};
+use self::odd::Odd;
+use self::places::{Due, Places};
 use super::bound::Bound;
 use super::guests::Guests;
 use super::listeners::Listeners;
 use super::notify::Notifier;
-use super::take::{self, Kept, Room, Taken, Unpacked};
+use super::take::{self, Refusal, Room, Taken, Unpacked};
 use crate::signal::Signal;
 use crate::sys::epoll::{self, Ready};
 use crate::sys::fd::PrivateFd;
@@ -26,38 +30,9 @@ use crate::sys::shared::Shared;
 use crate::sys::signal::SignalInfo;
 use crate::sys::unread::Unread;
 use crate::sys::{Errno, Result, socket};
-use std::collections::VecDeque;
+use std::mem;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-
-/// Mail that is due on one link: a place in the queue, which ends when nothing is left on the link, too.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    link: Key,
-    /// Bytes on the wire that are to be taken before the next place is looked at.
-    bytes: usize,
-    /// Parcels, likewise.
-    parcels: u32,
-}
-
-impl Due {
-    /// One parcel.
-    const fn one(link: Key) -> Due {
-        Due::bytes(link, 1)
-    }
-
-    const fn bytes(link: Key, bytes: usize) -> Due {
-        Due { link, bytes, parcels: u32::MAX }
-    }
-
-    /// What is there, also of what comes meanwhile; but no sender is to wait behind more of another.
-    const fn some(link: Key) -> Due {
-        Due { link, bytes: usize::MAX, parcels: IN_A_ROW }
-    }
-}
-
-/// So many parcels of one link are taken in a row by an inbox without signals, which keep the order of
-/// arrival where there are any.
-const IN_A_ROW: u32 = 32;
 
 /// So many places are looked at in one go, in vain, before the caller looks at the clock.
 ///
@@ -73,17 +48,8 @@ pub(crate) struct Queue {
     epoll: Shared<PrivateFd>,
     listeners: Listeners,
     links: Links,
-    /// Admitted, but not yet watched: the kernel refused for the moment.
-    unwatched: VecDeque<Key>,
-    due: VecDeque<Due>,
-    /// Links whose first parcel is kept, in the order in which they are tried again.
-    kept: VecDeque<Key>,
-    /// There may be more than the last look has shown.
-    pub(super) look_again: bool,
-    /// Why connections could not be accepted.
-    accept_error: Option<Errno>,
-    /// It was reported last, and what is kept has its turn.
-    accept_error_was_told: bool,
+    due: Places,
+    odd: Odd,
     /// Notification by signals, if the inbox has any.
     notifier: Option<Notifier>,
     /// The id of the parcel that came last.
@@ -106,12 +72,8 @@ impl Queue {
             listeners: Listeners::open(bound, &epoll, notifier.as_ref())?,
             epoll,
             links: Links::new(),
-            unwatched: VecDeque::new(),
-            due: VecDeque::new(),
-            kept: VecDeque::new(),
-            look_again: false,
-            accept_error: None,
-            accept_error_was_told: false,
+            due: Places::default(),
+            odd: Odd::default(),
             notifier,
             last_id: 0,
             unread: Unread::default(),
@@ -120,22 +82,37 @@ impl Queue {
     }
 
     /// A signal was dequeued: what it announces is due.
-    #[inline]
-    pub(crate) fn note_signal(&mut self, info: SignalInfo) {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "every parcel goes through it")]
+    pub(crate) fn note_signal(&mut self, SignalInfo { signo, code, fd }: SignalInfo) {
+        if self.notifier.is_some()
+            && signo == self.signal.number()
+            && code > 0
+            && let Some(link) = self.links.key_of(fd)
+        {
+            self.put_behind(Due::one(link));
+        } else {
+            self.note_rare_signal(SignalInfo { signo, code, fd });
+        }
+    }
+
+    /// A signal that announces no parcel.
+    #[cold]
+    fn note_rare_signal(&mut self, info: SignalInfo) {
         let Some(notifier) = &mut self.notifier else { return };
         if info.signo != self.signal.number() {
             // SIGIO: the signal queue was full, and anything may have arrived. The kernel keeps one
             // only, so this may stand for a signal of our own as well.
             notifier.own_was_dequeued();
             self.listeners.signals_were_lost();
-            self.look_again = true;
+            self.odd.look_again = true;
         } else if info.code <= 0 {
             // What our own signal was queued for is known, or has been taken meanwhile: to look then
             // would make the signals that follow late. Any other is a reason to look.
             let own = notifier.own_was_dequeued() && info.code == libc::SI_QUEUE;
-            self.look_again |= !own && self.due.is_empty();
-        } else if let Some(link) = self.links.key_of(info.fd) {
-            self.put_behind(Due::one(link));
+            if !own && self.due.is_empty() {
+                self.odd.look_again = true;
+            }
         } else if let Some(place) = self.listeners.place_of(info.fd) {
             // One signal, one connection: the next one may come from a sender whose earlier mail,
             // over another link, is announced by a signal in between.
@@ -147,17 +124,18 @@ impl Queue {
     /// `false`: for want of memory it is to be found by a look later.
     #[inline]
     fn put_behind(&mut self, due: Due) -> bool {
-        if self.due.len() == self.due.capacity() && self.due.try_reserve(1).is_err() {
-            self.postpone(Errno(libc::ENOMEM));
-            return false;
+        let put = self.due.put_last(due);
+        if let Err(errno) = put {
+            self.postpone(errno);
         }
-        self.due.push_back(due);
-        true
+        put.is_ok()
     }
 
     /// epoll has found these sockets readable.
     pub(crate) fn note_readable(&mut self, ready: &Ready) {
-        self.look_again |= ready.is_full();
+        if ready.is_full() {
+            self.odd.look_again = true;
+        }
         let mut connection_waits = false;
         for fd in ready.iter() {
             if self.listeners.place_of(fd).is_some() {
@@ -172,34 +150,37 @@ impl Queue {
     }
 
     /// Takes the next parcel, if there is any.
-    pub(crate) fn take(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
-        if self.has_something_odd() {
+    pub(crate) fn take(&mut self, room: &Room) -> Option<std::result::Result<(), Refusal>> {
+        if self.odd.any() {
             return self.take_with_care(room);
         }
-        let taken = self.take_due(room);
-        if self.has_something_odd() { self.show(taken) } else { taken }
+        match self.take_due(room) {
+            Some(Ok(())) => Some(Ok(())),
+            taken => self.show(taken),
+        }
     }
 
     /// Whether there is something else to do than to take what is due.
     pub(crate) fn has_something_odd(&self) -> bool {
-        self.look_again
-            || self.has_something_unwatched()
-            || !self.kept.is_empty()
-            || self.accept_error.is_some()
-            || self.listeners.reserve.is_raised()
+        self.odd.any()
+    }
+
+    /// The next call looks at the sockets.
+    pub(crate) fn look_again(&mut self) {
+        self.odd.look_again = true;
     }
 
     #[cold]
-    fn take_with_care(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
-        if !self.unwatched.is_empty() {
+    fn take_with_care(&mut self, room: &Room) -> Option<std::result::Result<(), Refusal>> {
+        if !self.odd.unwatched.is_empty() {
             self.watch_what_is_unwatched();
         }
         if self.listeners.have_unidentified() {
             self.accept(Waiting::All);
         }
         self.resume_what_fits_now(room);
-        if self.due.is_empty() && self.look_again {
-            self.look_again = false;
+        if self.due.is_empty() && self.odd.look_again {
+            self.odd.look_again = false;
             self.look();
         }
         let taken = self.take_due(room);
@@ -210,81 +191,81 @@ impl Queue {
     #[cold]
     fn show(
         &mut self,
-        taken: Option<std::result::Result<(), Kept>>,
-    ) -> Option<std::result::Result<(), Kept>> {
+        taken: Option<std::result::Result<(), Refusal>>,
+    ) -> Option<std::result::Result<(), Refusal>> {
         let taken = taken.or_else(|| self.tell_accept_error().map(|errno| Err(errno.into())));
         // Whoever polls the epoll set must not sleep on it.
         let something = self.has_something_unwatched();
         self.listeners.reserve.show(something);
+        self.odd.review(something);
         taken
     }
 
-    #[inline]
-    fn take_due(&mut self, room: &Room) -> Option<std::result::Result<(), Kept>> {
-        if let Err(errno) = self.unpacked.make_room(room) {
-            return Some(Err(errno.into()));
-        }
+    fn take_due(&mut self, room: &Room) -> Option<std::result::Result<(), Refusal>> {
         for _ in 0..LOOKS {
-            let key = self.due.front()?.link;
-            let Some(link) = self.links.get_mut(key) else {
-                self.due.pop_front();
-                continue;
-            };
-            if link.kept.is_some() {
-                self.postpone_first();
-                continue;
-            }
-            let from = (link.socket.as_fd(), Some(link.process));
-            match take::take(from, self.signal, room, &mut self.unpacked) {
-                Ok(Taken::Parcel(bytes)) => {
-                    self.unpacked.info.id = link.id_of_first(&mut self.last_id);
-                    link.first_id = None;
-                    self.was_consumed(bytes);
-                    // Old news by the next call, which looks again.
-                    self.accept_error = None;
-                    return Some(Ok(()));
-                }
-                Ok(Taken::Nothing) => {
-                    link.due = false;
-                    let ended = self.due.pop_front();
-                    if ended.is_some_and(|due| due.parcels == IN_A_ROW - 1) {
-                        link.only_one = NOT_AGAIN;
-                    }
-                }
-                Ok(Taken::End) => self.close_link(key),
-                Ok(Taken::OtherVersion) => {
-                    self.due.pop_front();
-                    self.close_link(key);
-                    return Some(Err(Errno(libc::EPROTO).into()));
-                }
-                Err(kept) => return Some(Err(self.keep(key, kept))),
+            if let ControlFlow::Break(taken) = self.take_first(room) {
+                return taken;
             }
         }
         None
     }
 
-    /// A parcel of so many bytes is gone from the place that has come up.
-    #[inline]
-    fn was_consumed(&mut self, bytes: usize) {
-        let Some(due) = self.due.front_mut() else { return };
-        due.bytes = due.bytes.saturating_sub(bytes);
-        due.parcels -= 1;
-        if due.bytes > 0 && due.parcels > 0 {
-            return;
+    /// What the place that has come up gives, if there is one; goes on if it gives nothing.
+    fn take_first(&mut self, room: &Room) -> ControlFlow<Option<std::result::Result<(), Refusal>>> {
+        let Some(place) = self.due.first_mut() else { return ControlFlow::Break(None) };
+        let key = place.link;
+        let Some(link) = self.links.get_mut(key).filter(|link| link.kept.is_none()) else {
+            self.postpone_first();
+            return ControlFlow::Continue(());
+        };
+        if let Err(errno) = self.unpacked.make_room(room) {
+            return ControlFlow::Break(Some(Err(errno.into())));
         }
-        let key = due.link;
-        self.due.pop_front();
-        let Some(link) = self.links.get_mut(key) else { return };
-        if std::mem::take(&mut link.due) {
-            self.close_if_at_its_end(key);
+        let from = (link.socket.as_fd(), Some(link.process));
+        match take::take(from, self.signal, room, &mut self.unpacked) {
+            Ok(Taken::Parcel) => {
+                self.unpacked.info.id = link.id_of_taken(&mut self.last_id);
+                if !place.goes_on_after(self.unpacked.size()) {
+                    self.due.take_first();
+                    if mem::take(&mut link.due) {
+                        self.close_if_at_its_end(key);
+                    }
+                }
+                if self.odd.any() {
+                    // Old news by the next call, which looks again.
+                    self.odd.accept_error = None;
+                }
+                return ControlFlow::Break(Some(Ok(())));
+            }
+            Ok(Taken::Nothing) => self.end_first(),
+            Ok(Taken::End) => self.close_link(key),
+            Ok(Taken::OtherVersion) => {
+                self.due.take_first();
+                self.close_link(key);
+                return ControlFlow::Break(Some(Err(Errno(libc::EPROTO).into())));
+            }
+            Err(refusal) => return ControlFlow::Break(Some(Err(self.keep(key, refusal)))),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Nothing is there where the place that has come up is.
+    #[cold]
+    fn end_first(&mut self) {
+        let Some(place) = self.due.take_first() else { return };
+        let Some(link) = self.links.get_mut(place.link) else { return };
+        link.due = false;
+        if place.has_given_one() {
+            link.only_one = NOT_AGAIN;
         }
     }
 
     /// In turn with what is kept, so that neither hides the other for ever.
     fn tell_accept_error(&mut self) -> Option<Errno> {
-        let errno = self.accept_error.take_if(|_| self.due.is_empty())?;
-        self.accept_error_was_told = self.kept.is_empty() || !self.accept_error_was_told;
-        self.accept_error_was_told.then_some(errno)
+        let errno = self.odd.accept_error.take_if(|_| self.due.is_empty())?;
+        self.odd.accept_error_was_told =
+            self.odd.kept.is_empty() || !self.odd.accept_error_was_told;
+        self.odd.accept_error_was_told.then_some(errno)
     }
 
     /// Whether a further attempt to take something makes sense at once.
@@ -294,17 +275,18 @@ impl Queue {
 
     /// Makes sure that a signal is pending while mail is left that the kernel does not announce.
     pub(crate) fn notify_if_mail_is_left(&mut self) {
-        let left = self.look_again
-            || !self.due.is_empty()
-            || !self.kept.is_empty()
-            || self.has_something_unwatched();
+        let left = !self.due.is_empty() || self.odd.any() && self.has_mail_of_no_place();
         if let Some(notifier) = self.notifier.as_mut().filter(|_| left) {
             notifier.notify();
         }
     }
 
+    fn has_mail_of_no_place(&self) -> bool {
+        self.odd.look_again || !self.odd.kept.is_empty() || self.has_something_unwatched()
+    }
+
     fn has_something_unwatched(&self) -> bool {
-        !self.unwatched.is_empty() || self.listeners.have_unidentified()
+        !self.odd.unwatched.is_empty() || self.listeners.have_unidentified()
     }
 
     /// To be called before a call returns or waits: what was turned away meanwhile is released.
@@ -320,9 +302,10 @@ impl Queue {
         }
     }
 
+    #[cold]
     fn postpone(&mut self, errno: Errno) {
-        self.accept_error = Some(errno);
-        self.look_again = true;
+        self.odd.accept_error = Some(errno);
+        self.odd.look_again = true;
     }
 
     /// What waits on a link is due, in the place where the link stands in the queue.
@@ -353,7 +336,7 @@ impl Queue {
     fn is_followed(&self, process: i32) -> bool {
         let is_of_the_same =
             |new: &Key| self.links.get(*new).is_some_and(|new| new.process == process);
-        self.notifier.is_none() && self.unwatched.iter().any(is_of_the_same)
+        self.notifier.is_none() && self.odd.unwatched.iter().any(is_of_the_same)
     }
 
     /// `true`: the link stands in the queue, or is kept and comes up again.

@@ -1,0 +1,55 @@
+//! What an inbox has to do besides taking what is due. Mostly there is nothing, which one look tells.
+
+use super::links::Key;
+use crate::sys::Errno;
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+
+#[derive(Debug, Default)]
+pub(super) struct Odd {
+    /// `false`: there is nothing. Whoever may change something sets it.
+    any: bool,
+    things: Things,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Things {
+    /// There may be more than the last look has shown.
+    pub(super) look_again: bool,
+    /// Admitted, but not yet watched: the kernel refused for the moment.
+    pub(super) unwatched: VecDeque<Key>,
+    /// Links whose first parcel is kept, in the order in which they are tried again.
+    pub(super) kept: VecDeque<Key>,
+    /// Why connections could not be accepted.
+    pub(super) accept_error: Option<Errno>,
+    /// It was reported last, and what is kept has its turn.
+    pub(super) accept_error_was_told: bool,
+}
+
+impl Odd {
+    pub(super) fn any(&self) -> bool {
+        self.any
+    }
+
+    /// Whether there still is something, beside what is `elsewhere`.
+    pub(super) fn review(&mut self, elsewhere: bool) {
+        let Things { look_again, unwatched, kept, accept_error, .. } = &self.things;
+        let here =
+            *look_again || !unwatched.is_empty() || !kept.is_empty() || accept_error.is_some();
+        self.any = here || elsewhere;
+    }
+}
+
+impl Deref for Odd {
+    type Target = Things;
+    fn deref(&self) -> &Things {
+        &self.things
+    }
+}
+
+impl DerefMut for Odd {
+    fn deref_mut(&mut self) -> &mut Things {
+        self.any = true;
+        &mut self.things
+    }
+}

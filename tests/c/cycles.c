@@ -61,7 +61,7 @@ static void through_itself(unsigned flags, bool receive)
 			break;
 		if (!receive)
 			continue;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		int n = CHECK_OK(sendfd_recvs(inbox, got, 252, NULL, 0, NULL, &limit));
 		CHECK_EQ(n, i % 2 ? count : 1);
 		while (n > 0)
@@ -192,7 +192,7 @@ static void many_short_lived_senders(unsigned flags, bool claim, bool late)
 			child_join(&sender);
 		for (int fd = -EAGAIN; fd < 0;) {
 			siginfo_t si;
-			struct timespec limit = in_ms(5000);
+			struct timespec limit = in_ms(5000 * (long)slower());
 			if (claim) {
 				CHECK(sigtimedwait(&set, &si, &limit) > 0);
 				fd = sendfd_claim(inbox, &si, NULL);

@@ -154,7 +154,7 @@ static void claims_and_discards(bool full_queue)
 	while (taken + discarded < SENDERS * PARCELS) {
 		siginfo_t si;
 		sendfd_info info;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep after %d and %d", taken, discarded);
 		int fd = sendfd_claim(inbox, &si, &info);
 		if (fd >= 0) {
@@ -324,7 +324,7 @@ TEST(a_discarded_request_has_no_answer)
 	struct child asker = fork_child(asks_in_vain, NULL);
 	child_hear(&asker);
 	sendfd_info info;
-	struct timespec limit = in_ms(5000);
+	struct timespec limit = in_ms(5000 * (long)slower());
 	CHECK_ERR(sendfd_recv(inbox, &info, &limit), EMSGSIZE);
 	CHECK(info.nfds == 2 && info.reply == -1, "nothing came into the table");
 	CHECK_EQ(sendfd_discard(inbox, &info), 0);

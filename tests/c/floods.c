@@ -78,6 +78,15 @@ static struct child open_receiver(int count, void (*receives_)(void))
 	return child;
 }
 
+/* Of all that are open; a slow machine needs more calls for the last signals, too. */
+static void expect_no_signals(void)
+{
+	for (unsigned tries = 1; tries < slower() && queued_signals() > 0; tries++)
+		for (int i = 0; i < inboxes; i++)
+			expect_empty(opened[i]);
+	CHECK_EQ(queued_signals(), 0);
+}
+
 static void none_has_taken_all(void)
 {
 	CHECK(queued_signals() <= INBOXES * SHARE, "%ld signals", queued_signals());
@@ -89,7 +98,7 @@ static void none_has_taken_all(void)
 		close(fd);
 		expect_number(opened[i], i);
 	}
-	CHECK_EQ(queued_signals(), 0);
+	expect_no_signals();
 }
 
 TEST_WITH(a_stranger_leaves_the_signal_queue_to_others, 60, ROOT)
@@ -141,6 +150,7 @@ static void under_the_fastest(void (*receives_)(void))
 {
 	become(lonely_uid()); /* whose signals are counted */
 	set_limit(RLIMIT_SIGPENDING, LIMIT);
+	inboxes = 1;
 	opened[0] = open_inbox(number_of(0), 0);
 	inbox_name(getpid(), number_of(0), names[0], sizeof names[0]);
 	for (int link; (link = raw_connect(names[0])) >= 0;)
@@ -149,7 +159,7 @@ static void under_the_fastest(void (*receives_)(void))
 	receives_();
 	refill = false;
 	expect_empty(opened[0]);
-	CHECK_EQ(queued_signals(), 0);
+	expect_no_signals();
 	sendfd_inbox_close(opened[0]);
 }
 

@@ -221,7 +221,7 @@ TEST(an_inbox_that_a_child_handler_opened_stays)
 	if (pid == 0) {
 		limit_time(15);
 		int fd = make_memfd(3);
-		struct timespec soon = in_ms(5000);
+		struct timespec soon = in_ms(5000 * (long)slower());
 		CHECK_OK(late_sendfd(getpid(), S + 3, fd));
 		take_number(late_recv(late_inbox, NULL, &soon), 3);
 		CHECK(late_recv(before, NULL, &NOW) == -EPERM);

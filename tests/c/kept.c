@@ -125,12 +125,12 @@ static int next_one(enum way way, sendfd_inbox *inbox, sendfd_info *info)
 	sigset_t set = set_of(S, SIGIO, 0);
 	int fd = -EAGAIN;
 	if (way == RECV) {
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		return sendfd_recv(inbox, info, &limit);
 	}
 	while (fd == -EAGAIN) {
 		siginfo_t si;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep");
 		fd = sendfd_claim(inbox, &si, info);
 	}

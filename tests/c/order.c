@@ -33,7 +33,7 @@ static int take_next(const struct way *way, sendfd_inbox *inbox, sendfd_info *in
 	sigset_t set = set_of(S, SIGIO, 0);
 	for (;;) {
 		siginfo_t si;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep, the inbox polls %s",
 		      readable(sendfd_inbox_fileno(inbox)) ? "readable" : "not readable");
 		int fd = sendfd_claim(inbox, &si, info);
@@ -194,7 +194,7 @@ static void two_inboxes(rlim_t queue)
 		}
 		while (left > 0) {
 			siginfo_t si;
-			struct timespec limit = in_ms(5000);
+			struct timespec limit = in_ms(5000 * (long)slower());
 			int sig = sigtimedwait(&set, &si, &limit);
 			CHECK(sig > 0, "asleep with %d left; they poll %d %d", left, readable(sendfd_inbox_fileno(one)),
 			      readable(sendfd_inbox_fileno(two)));
@@ -248,7 +248,7 @@ TEST_WITH(two_inboxes_one_of_them_claims, 40, ROOT)
 			CHECK_ERR(sendfd_recv(one, NULL, &NOW), EAGAIN);
 			while (left > 0) {
 				siginfo_t si;
-				struct timespec limit = in_ms(5000);
+				struct timespec limit = in_ms(5000 * (long)slower());
 				CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep with %d left, queue of %d", left,
 				      (int)queue);
 				fd = sendfd_claim(two, &si, NULL);

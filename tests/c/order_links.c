@@ -17,7 +17,7 @@ static long take_next(const struct way *way, sendfd_inbox *inbox)
 	int fd = way->claim ? -EAGAIN : recv_soon(inbox, NULL);
 	while (fd == -EAGAIN) {
 		siginfo_t si;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep");
 		fd = sendfd_claim(inbox, &si, NULL);
 	}

@@ -224,7 +224,7 @@ TEST(p05_sigtimedwait)
 	sigset_t set = set_of(S, SIGIO, 0);
 	for (long n = 500; n < 600;) {
 		siginfo_t si;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		CHECK(sigtimedwait(&set, &si, &limit) > 0, "asleep at %ld", n);
 		int fd = sendfd_claim(inbox, &si, NULL);
 		CHECK(fd >= 0 || fd == -EAGAIN);

@@ -115,7 +115,7 @@ static void changes_its_user(void *arg)
 	parent_tell(0);
 	for (long n; (n = parent_hear()) >= 0;) {
 		siginfo_t si;
-		struct timespec limit = in_ms(5000);
+		struct timespec limit = in_ms(5000 * (long)slower());
 		int fd = -EAGAIN;
 		while (claim && fd == -EAGAIN) {
 			CHECK(sigtimedwait(&set, &si, &limit) > 0, "no signals for the new user");

@@ -19,7 +19,7 @@ static sendfd_inbox *open_addressed(unsigned flags)
 	CHECK_OK(sendfd_inbox_address(inbox, address, sizeof address));
 	target = getpid();
 	pidfd = my_pidfd_open(target);
-	CHECK(pidfd >= 0);
+	CHECK(pidfd >= 0 || !have_pidfd());
 	return inbox;
 }
 
@@ -27,9 +27,10 @@ static int send_to_address(const char *to)
 {
 	sendfd_outbox *outbox = NULL;
 	int fd = make_memfd(8), result = sendfd_outbox_open_address(to, &NOW, &outbox);
-	if (result == 0)
+	if (result == 0) {
 		result = sendfd_outbox_send(outbox, &fd, 1, NULL, 0, &NOW);
-	sendfd_outbox_close(outbox);
+		sendfd_outbox_close(outbox);
+	}
 	close(fd);
 	return result;
 }
@@ -51,7 +52,8 @@ static void sent_by(void (*sends)(void *), bool arrives)
 		expect_number(inbox, 8);
 	expect_empty(inbox);
 	sendfd_inbox_close(inbox);
-	close(pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 static void without_proc(void)
@@ -117,7 +119,8 @@ TEST(an_address_of_another_time)
 	expect_number(inbox, 8);
 	expect_empty(inbox);
 	sendfd_inbox_close(inbox);
-	close(pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
 }
 
 static void is_short_of_descriptors(void *arg)
@@ -207,15 +210,76 @@ static void cannot_ask_for_its_peer(void *arg)
 	(void)arg;
 }
 
+static void cannot_ask_and_has_no_proc(void *arg)
+{
+	without_proc();
+	refuse_peer_pidfd();
+	CHECK_ERR(send_by_pidfd(), ECONNREFUSED); /* nothing proves who is there */
+	int fd = make_memfd(8);
+	CHECK_OK(sendfd(target, S, fd));
+	close(fd);
+	(void)arg;
+}
+
 TEST_NEEDS(a_peer_that_cannot_be_asked_for, PIDFS | SECCOMP) { sent_by(cannot_ask_for_its_peer, true); }
+TEST_NEEDS(nor_looked_up, ROOT | PIDFS | SECCOMP) { sent_by(cannot_ask_and_has_no_proc, true); }
+
+/* Whatever is missing for a first contact: nothing else is made of it. */
+static void has_hardly_a_descriptor(void *arg)
+{
+	int hoard[64], hoarded = 0, missing = 0, result;
+	sendfd_outbox *outbox = NULL;
+	set_limit(RLIMIT_NOFILE, 64);
+	CHECK_OK(sendfd_outbox_open(target, S, &NOW, &outbox)); /* what is opened once, is */
+	sendfd_outbox_close(outbox);
+	while ((hoard[hoarded] = fcntl(2, F_DUPFD_CLOEXEC, 0)) >= 0)
+		hoarded++;
+	CHECK_EQ(errno, EMFILE);
+	while ((result = sendfd_outbox_open(target, S, &NOW, &outbox)) != 0) {
+		CHECK_EQ(result, -EMFILE);
+		CHECK(hoarded > 0);
+		close(hoard[--hoarded]);
+		missing++;
+	}
+	CHECK(missing > 0);
+	sendfd_outbox_close(outbox);
+	while (hoarded > 0)
+		close(hoard[--hoarded]);
+	(void)arg;
+}
+
+TEST(a_table_that_is_nearly_full) { sent_by(has_hardly_a_descriptor, false); }
+
+/* --- a thread by its pidfd ---------------------------------------------------------------------------------- */
+static void sends_to_a_thread(void *arg)
+{
+	CHECK_OK(send_by_pidfd());
+	(void)arg;
+}
+
+static void *has_a_pidfd(void *arg)
+{
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_THREAD);
+	pidfd = (int)syscall(SYS_pidfd_open, syscall(SYS_gettid), O_EXCL /* PIDFD_THREAD */);
+	CHECK(pidfd >= 0);
+	struct child child = fork_child(sends_to_a_thread, NULL);
+	child_join(&child);
+	expect_number(inbox, 8);
+	sendfd_inbox_close(inbox);
+	close(pidfd);
+	return arg;
+}
+
+TEST_NEEDS(a_thread_by_its_pidfd, PIDFS) { thread_join(thread_start(has_a_pidfd, NULL)); }
 
 /* --- a user whose admission only /proc tells ---------------------------------------------------------------- */
-static void receives_nothing(void *arg)
+static void is_a_user(void *arg)
 {
 	become(user);
 	sendfd_inbox *inbox = open_inbox(S, 0);
 	parent_tell(0);
-	parent_hear();
+	if (parent_hear())
+		expect_number(inbox, 8);
 	expect_empty(inbox);
 	sendfd_inbox_close(inbox);
 	(void)arg;
@@ -231,11 +295,34 @@ static void is_root_without_proc(void *arg)
 TEST_NEEDS(root_without_proc_to_a_user, ROOT | PIDFS)
 {
 	user = lonely_uid();
-	struct child receiver = fork_child(receives_nothing, NULL), sender;
+	struct child receiver = fork_child(is_a_user, NULL), sender;
 	child_hear(&receiver);
 	target = receiver.pid;
 	sender = fork_child(is_root_without_proc, NULL);
 	child_join(&sender);
 	child_tell(&receiver, 0);
+	child_join(&receiver);
+}
+
+static void is_root(void *arg)
+{
+	struct stat stat;
+	int fd = my_pidfd_open(target);
+	CHECK(fd >= 0 && fstat(fd, &stat) == 0);
+	close(fd);
+	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)stat.st_ino, S);
+	CHECK_OK(send_to_address(address));
+	(void)arg;
+}
+
+TEST_NEEDS(root_by_address_to_a_user, ROOT | PIDFS)
+{
+	user = lonely_uid();
+	struct child receiver = fork_child(is_a_user, NULL), sender;
+	child_hear(&receiver);
+	target = receiver.pid;
+	sender = fork_child(is_root, NULL);
+	child_join(&sender);
+	child_tell(&receiver, 1);
 	child_join(&receiver);
 }

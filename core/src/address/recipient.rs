@@ -173,13 +173,17 @@ impl<'a> Recipient<'a> {
             Err(errno) => return Err(errno),
         };
         let same = match (peer_inode, self.inode) {
-            (Some(theirs), Some(ours)) if self.is_known_by_address_alone() => {
-                theirs == ours || has_thread(peer.pid, ours)?
+            (Some(theirs), Some(ours)) => {
+                theirs == ours
+                    || if self.is_known_by_address_alone() {
+                        has_thread(peer.pid, ours)?
+                    } else {
+                        self.is_thread_of(peer.pid, theirs)?
+                    }
             }
             (None, Some(_)) if self.is_known_by_address_alone() => {
                 return Err(Errno(libc::EOPNOTSUPP));
             }
-            (Some(theirs), Some(ours)) => theirs == ours || self.is_thread_of(peer.pid, theirs)?,
             _ => {
                 peer.pid > 0
                     && self.id > 0
@@ -195,7 +199,7 @@ impl<'a> Recipient<'a> {
 
     /// Whether this task is a thread of the process that has `inode`, and `process` for its id.
     fn is_thread_of(&self, process: i32, inode: u64) -> Result<bool> {
-        if process <= 0 || self.id <= 0 || !ids::is_thread_of(process, self.id) {
+        if !ids::is_thread_of(process, self.id) {
             return Ok(false);
         }
         // The number alone could have passed on to another process meanwhile.

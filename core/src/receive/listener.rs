@@ -147,9 +147,7 @@ impl Listener {
             }
             Err(errno) => {
                 // Whoever polls the epoll set must not sleep on it, and the reserve may be given up.
-                if !watched {
-                    let _ = epoll::add(epoll, socket.as_fd());
-                }
+                let _ = epoll::add(epoll, socket.as_fd());
                 self.unidentified = Some(socket);
                 Err(errno)
             }

@@ -48,7 +48,7 @@ pub(crate) fn may_signal(id: i32) -> super::Result<()> {
     super::check(unsafe { libc::kill(id, 0) }).map(drop)
 }
 
-/// `tgkill(process, thread, 0)`: is that thread one of that process?
+/// `tgkill(process, thread, 0)`: is that thread one of that process? Neither is where a number is 0.
 pub(crate) fn is_thread_of(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 delivers nothing.
     let asked = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) };

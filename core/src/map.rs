@@ -168,4 +168,9 @@ mod tests {
         let mut map = Map::<i32, ()>::new();
         assert!(map.get(1).is_none() && map.get_mut(1).is_none() && map.remove(1).is_none());
     }
+
+    #[test]
+    fn numbers_in_a_row_have_places_of_their_own() {
+        assert!((0..64).all(|number: i32| (number + 1).place() % 64 == (number.place() + 1) % 64));
+    }
 }

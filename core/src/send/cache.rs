@@ -364,7 +364,10 @@ mod tests {
                 });
                 let mut in_sets = [0_usize; SETS];
                 keys.clone().for_each(|key| in_sets[(key.mixed() >> 58) as usize] += 1);
-                assert!(in_sets.iter().all(|count| *count < 4 * KEYS / SETS), "{step}: {in_sets:?}");
+                assert!(
+                    in_sets.iter().all(|count| *count < 4 * KEYS / SETS),
+                    "{step}: {in_sets:?}"
+                );
                 let places = distinct(&mut keys.map(|key| (key.place() % KEYS) as u64));
                 assert!(places > KEYS / 2, "{step}: {places}");
             }

@@ -345,9 +345,10 @@ static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// Bits that tell apart what happens within one tick of the coarse clock.
 const PLACE: u32 = 20;
+const PLACES: u64 = (1 << PLACE) - 1;
 
 fn use_at(ms: u64) -> u64 {
-    ms << PLACE | OPENED.load(Ordering::Relaxed) & ((1 << PLACE) - 1)
+    ms << PLACE | OPENED.load(Ordering::Relaxed) & PLACES
 }
 
 /// Which of `links` need not be kept.

@@ -111,6 +111,15 @@ static void close_with(const struct way *way, bool accepted)
 TEST(an_inbox_with_a_lingering_socket_closes_at_once) { close_with(&PARCEL, true); }
 TEST(an_inbox_with_a_lingering_socket_that_was_not_accepted) { close_with(&PARCEL, false); }
 TEST(an_inbox_with_a_lingering_socket_in_an_empty_message) { close_with(&EMPTY, false); }
+/* It is released with the listener then. */
+TEST_NEEDS(an_inbox_with_a_lingering_socket_that_cannot_be_accepted, SECCOMP)
+{
+	sendfd_inbox *inbox = open_named(0);
+	struct child child = lingerer(&PARCEL);
+	refuse_call(SYS_accept4, ENFILE);
+	CHECK_AT_ONCE(sendfd_inbox_close(inbox));
+	end(&child);
+}
 
 /* Meanwhile forks and sends go on. */
 static void *closes(void *inbox)

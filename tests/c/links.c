@@ -189,3 +189,59 @@ TEST(links_to_the_dead_are_given_up)
 		CHECK_ERR(sendfd(getpid(), S, 2), ECONNREFUSED);
 	CHECK(count_fds() <= before, "%d links after %d contacts", count_fds() - before, contacts);
 }
+
+/* --- a sender that ends while the receiver looks -------------------------------------------------- */
+/* KERNEL: who looks at a socket of packets that has nothing, and only then finds that its peer is gone, is told
+ * that it has come to its end, also where a message has come in between. Here that is what happens each time. */
+static struct child *comes_between;
+
+ssize_t receive_late(int fd, struct msghdr *message, int flags) __asm__("recvmsg");
+ssize_t receive_late(int fd, struct msghdr *message, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, fd, message, flags);
+	if (n < 0 && errno == EAGAIN && comes_between && (flags & MSG_PEEK)) {
+		struct child *sender = comes_between;
+		comes_between = NULL;
+		child_tell(sender, 0);
+		child_join(sender);
+		struct pollfd p = {fd, POLLRDHUP, 0};
+		CHECK(poll(&p, 1, 0) == 1 && (p.revents & POLLRDHUP));
+		message->msg_controllen = 0;
+		message->msg_flags = 0;
+		return 0;
+	}
+	return n;
+}
+
+static void sends_when_told(void *arg)
+{
+	struct wire wire = WIRE(1, 0);
+	int link = raw_connect(arg);
+	CHECK(link >= 0);
+	parent_tell(0);
+	parent_hear();
+	CHECK_EQ(raw_send(link, &wire, sizeof wire, (int[]){2}, 1), 0);
+}
+
+static void looks_too_early(unsigned flags, bool claim)
+{
+	char name[64];
+	sendfd_inbox *inbox = open_inbox(S, flags);
+	inbox_name(getpid(), S, name, sizeof name);
+	struct child sender = fork_child(sends_when_told, name);
+	child_hear(&sender);
+	comes_between = &sender;
+	sigset_t set = set_of(S, SIGIO, 0);
+	int fd = -EAGAIN;
+	for (siginfo_t si; claim && fd == -EAGAIN && sigtimedwait(&set, &si, &NOW) > 0;)
+		fd = sendfd_claim(inbox, &si, NULL);
+	if (!claim)
+		fd = recv_soon(inbox, NULL);
+	CHECK(fd >= 0 && !comes_between, "%s", errno_name(-fd));
+	close(fd);
+	sendfd_inbox_close(inbox);
+}
+
+TEST(a_sender_that_ends_while_it_is_looked_for_recv) { looks_too_early(0, false); }
+TEST(a_sender_that_ends_while_it_is_looked_for_quiet) { looks_too_early(SENDFD_INBOX_NOSIGNAL, false); }
+TEST(a_sender_that_ends_while_it_is_looked_for_claim) { looks_too_early(0, true); }

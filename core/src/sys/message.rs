@@ -363,8 +363,9 @@ pub(crate) fn is_waiting(socket: BorrowedFd<'_>) -> bool {
         check_size(len).map(|len| len > 0 || header.msg_flags & libc::MSG_CTRUNC != 0)
     };
     match look() {
-        // KERNEL: one ECONNRESET may stand in front of messages that are still queued.
-        Err(Errno(libc::ECONNRESET | libc::EINTR)) => look().unwrap_or(false),
+        // KERNEL: one ECONNRESET may stand in front of messages that are still queued, and the end may hide
+        // one that came just before it.
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) | Ok(false) => look().unwrap_or(false),
         looked => looked.unwrap_or(false),
     }
 }

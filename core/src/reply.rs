@@ -3,7 +3,8 @@
 use crate::error::{self, Call, Result};
 use crate::outgoing::{self, Message, Outgoing};
 use crate::sys::cancel::Uncancelled;
-use crate::sys::{self, Errno, message, socket};
+use crate::sys::message::{self, Waits};
+use crate::sys::{self, Errno, socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// The place where the sender of a parcel awaits an answer: one, from any thread, at any later time.
@@ -86,7 +87,10 @@ impl Reply {
             return false;
         }
         socket::stop_reading(place);
-        !message::is_waiting(place)
+        let shows_all = socket::pass_credentials(place).is_ok();
+        let is_empty = message::waits(place) == Ok(Waits::End);
+        // KERNEL: a socket that asks for credentials takes a name when it sends.
+        shows_all && socket::pass_no_credentials(place).is_ok() && is_empty
     }
 }
 

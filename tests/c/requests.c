@@ -358,7 +358,7 @@ TEST(what_is_no_place_for_an_answer)
 /* --- hostile askers: what their place holds would have to be released by whoever closes it ------------ */
 static char name[108];
 
-enum place { LISTENER, LONE, STREAM, FULL, FULL_OF_EMPTY, REGULAR };
+enum place { LISTENER, LONE, STREAM, FULL, FULL_OF_EMPTY, FULL_BEHIND_EMPTY, REGULAR };
 
 static void hostile_asker(void *arg)
 {
@@ -374,8 +374,10 @@ static void hostile_asker(void *arg)
 		CHECK(bind(reply, (struct sockaddr *)&nowhere, sizeof(sa_family_t)) == 0 && listen(reply, 5) == 0);
 	if (place == REGULAR)
 		reply = make_memfd(1);
-	if (place == FULL || place == FULL_OF_EMPTY)
-		CHECK_EQ(raw_send(pair[0], "x", place == FULL, (int[]){2}, 1), 0);
+	if (place == FULL_BEHIND_EMPTY)
+		CHECK_EQ(raw_send(pair[0], "", 0, NULL, 0), 0);
+	if (place == FULL || place == FULL_OF_EMPTY || place == FULL_BEHIND_EMPTY)
+		CHECK_EQ(raw_send(pair[0], "x", place != FULL_OF_EMPTY, (int[]){2}, 1), 0);
 	struct wire wire = WIRE_REPLY(0, 0);
 	CHECK_EQ(raw_send(link, &wire, sizeof wire, &reply, 1), 0);
 	parent_tell(0);

@@ -1,6 +1,6 @@
 //! A sender's connection to one inbox.
 
-use super::welcome::{self, Standing, Welcome};
+use super::welcome::{Standing, Welcome};
 use crate::address::{self, Elsewhere, Name, Network, Recipient, Whom, directory, proc};
 use crate::deadline::Deadline;
 use crate::outgoing::Message;
@@ -202,14 +202,16 @@ impl Link {
 
     /// A link, if whoever is at the other end of `socket` is `to`, and lets us in.
     fn prove((to, whom): (&Recipient<'_>, Whom), socket: Connection) -> Result<Link> {
+        // Not before it is connected: it would take a name.
+        socket::pass_credentials(socket.as_fd())?;
         to.prove(socket.as_fd())?;
         match whom {
             Whom::Own => {
                 to.will_admit_us(socket.as_fd())?;
-                welcome::need_not_wait(socket.as_fd())?;
+                socket::stop_reading(socket.as_fd());
             }
-            // The receiver decides, and tells.
-            Whom::Guests => {}
+            // The receiver decides, and tells, with nothing else in that message.
+            Whom::Guests => socket::pass_no_credentials(socket.as_fd())?,
         }
         let welcome = Welcome::of(whom);
         let process = match socket::peer_pidfd(socket.as_fd()) {
@@ -340,6 +342,15 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.welcome.is_awaited() {
+            // Where this fails, the number is not that of the socket any more.
+            let _ = socket::pass_credentials(self.as_fd());
+        }
+    }
+}
+
 /// How many links this process has opened.
 static OPENED: AtomicU64 = AtomicU64::new(0);
 
@@ -369,8 +380,9 @@ impl Link {
         Link { socket, welcome, last_use, last_look, inode: None, process: None }
     }
 
-    pub(crate) fn leading_to(self, inode: u64) -> Link {
-        Link { inode: Some(inode), ..self }
+    pub(crate) fn leading_to(mut self, inode: u64) -> Link {
+        self.inode = Some(inode);
+        self
     }
 
     pub(crate) fn set_last_use(&self, last_use: u64) {

@@ -76,7 +76,7 @@ impl Welcome {
 
 /// Makes a socket fit to send: nothing more is to come from its other end, what it could send would wait
 /// here to be closed.
-pub(crate) fn need_not_wait(socket: BorrowedFd<'_>) -> Result<()> {
+fn need_not_wait(socket: BorrowedFd<'_>) -> Result<()> {
     socket::stop_reading(socket);
     socket::pass_credentials(socket)
 }

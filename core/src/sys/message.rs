@@ -351,21 +351,38 @@ pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     check_size(unsafe { libc::recv(socket.as_raw_fd(), nothing, 0, flags) }).map(drop)
 }
 
-/// Whether a message waits on `socket` that holds bytes or descriptors. Nothing is installed or consumed.
+/// What a look at a socket has shown that asks for credentials.
 ///
-/// KERNEL: `FIONREAD` counts bytes, of which a message with descriptors need not have any.
-pub(crate) fn is_waiting(socket: BorrowedFd<'_>) -> bool {
+/// KERNEL: `FIONREAD` counts bytes, of which a message with descriptors need not have any; and an empty message
+/// looks like the end, and hides what is behind it, unless credentials come with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waits {
+    /// A message, of whatever kind.
+    Message,
+    /// None at the moment.
+    Nothing,
+    /// None, and none will.
+    End,
+}
+
+/// Looks whether a message waits on a socket that asks for credentials. Nothing is installed or consumed.
+pub(crate) fn waits(socket: BorrowedFd<'_>) -> Result<Waits> {
     let look = || {
         let mut header = header(std::ptr::null_mut(), 0);
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_TRUNC;
         // SAFETY: a header without any buffers.
         let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
-        check_size(len).map(|len| len > 0 || header.msg_flags & libc::MSG_CTRUNC != 0)
+        match check_size(len) {
+            Ok(len) if len > 0 || header.msg_flags & libc::MSG_CTRUNC != 0 => Ok(Waits::Message),
+            Ok(_) => Ok(Waits::End),
+            Err(Errno(libc::EAGAIN)) => Ok(Waits::Nothing),
+            Err(errno) => Err(errno),
+        }
     };
     match look() {
         // KERNEL: one ECONNRESET may stand in front of messages that are still queued, and the end may hide
         // one that came just before it.
-        Err(Errno(libc::ECONNRESET | libc::EINTR)) | Ok(false) => look().unwrap_or(false),
-        looked => looked.unwrap_or(false),
+        Err(Errno(libc::ECONNRESET | libc::EINTR)) | Ok(Waits::End) => look(),
+        looked => looked,
     }
 }

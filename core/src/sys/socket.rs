@@ -189,6 +189,11 @@ pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> Result<()> {
     set_option::<c_int>(socket, libc::SO_PASSCRED, &1)
 }
 
+/// The same undone.
+pub(crate) fn pass_no_credentials(socket: BorrowedFd<'_>) -> Result<()> {
+    set_option::<c_int>(socket, libc::SO_PASSCRED, &0)
+}
+
 /// `SO_SNDBUF`: makes room for a message of so many bytes, as far as `net.core.wmem_max` allows.
 ///
 /// KERNEL: a message has to be 32 bytes shorter than the buffer, whose size is twice the number that is

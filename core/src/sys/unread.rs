@@ -5,13 +5,15 @@
 
 use super::cancel::Uncancelled;
 use super::fd::PrivateFd;
+use super::message::{self, Waits};
 use super::release::close_elsewhere;
-use super::{message, socket};
+use super::socket;
 use std::mem::{ManuallyDrop, take};
 use std::ops::Deref;
 use std::os::fd::AsFd;
 
-/// A socket that we connect, or have connected. Its peer has nothing to say to us; a hostile one says it.
+/// A socket that we connect, or have connected, and that asks for credentials from then on. Its peer has nothing
+/// to say to us; a hostile one says it.
 #[derive(Debug)]
 pub(crate) struct Connection(ManuallyDrop<PrivateFd>);
 
@@ -35,8 +37,12 @@ impl Drop for Connection {
         // To close it is a call at which the thread could be cancelled.
         let _uncancelled = Uncancelled::begin();
         if socket.is_intact() {
-            socket::stop_reading(socket.as_fd());
-            if message::is_waiting(socket.as_fd()) {
+            let mut waits = message::waits(socket.as_fd());
+            if waits == Ok(Waits::Nothing) {
+                socket::stop_reading(socket.as_fd());
+                waits = message::waits(socket.as_fd());
+            }
+            if waits == Ok(Waits::Message) {
                 close_elsewhere([socket]);
             } else {
                 socket.close_intact();
@@ -64,7 +70,7 @@ impl Unread {
     pub(crate) fn put_intact(&mut self, socket: PrivateFd) {
         // Nothing is added to it after that.
         socket::shut_down(socket.as_fd());
-        if !message::is_waiting(socket.as_fd()) {
+        if message::waits(socket.as_fd()) != Ok(Waits::Message) {
             return socket.close_intact();
         }
         if self.0.try_reserve(1).is_err() {

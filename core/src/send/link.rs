@@ -10,6 +10,7 @@ use crate::sys::socket::{self, Blocking};
 use crate::sys::unread::Connection;
 use crate::sys::{Errno, Result, clock, pidfd};
 use std::ffi::CStr;
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,15 +29,15 @@ const TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// A connected socket whose other end has been proven to be the inbox of the task that was meant.
 ///
-/// Its counters are written at every send: no two links stand in one line of memory.
+/// What a send on a link that is known looks at comes first.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C)]
 pub(crate) struct Link {
     socket: Connection,
-    welcome: Welcome,
     last_use: AtomicU64,
     /// When the receiver was last seen to live.
     last_look: AtomicU64,
+    welcome: Welcome,
     /// Of the task's pidfd, where it has one of its own.
     inode: Option<u64>,
     /// Of the process behind it, where the kernel gives no pidfd: id and start time.
@@ -44,6 +45,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// So many bytes of it are touched by a send that need not look whether the receiver lives.
+    pub(super) const HOT: usize = offset_of!(Link, welcome);
+
     /// Connects to the inbox of `to` for `signal`, as a guest only where nothing else would let us in.
     ///
     /// Where its abstract name says nothing, because it is in another network namespace: first over there, for

@@ -2,7 +2,7 @@
 
 use super::{Errno, Result};
 use std::alloc::{Layout, alloc};
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{ManuallyDrop, MaybeUninit, offset_of};
 use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,10 @@ pub(crate) struct Shared<T>(NonNull<Counted<T>>);
 #[derive(Debug)]
 pub(crate) struct Weak<T>(NonNull<Counted<T>>);
 
+/// Counters and value begin in one line of memory, in which no other one stands: whoever takes a share touches no
+/// second one for it, and threads that use others do not take it from each other.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Counted<T> {
     strong: AtomicUsize,
     /// One for all strong ones together.
@@ -45,6 +48,9 @@ unsafe impl<T: Send + Sync> Send for Weak<T> {}
 unsafe impl<T: Send + Sync> Sync for Weak<T> {}
 
 impl<T> Shared<T> {
+    /// So far from the beginning of a line of memory the value begins.
+    pub(crate) const OFFSET: usize = offset_of!(Counted<T>, value);
+
     pub(crate) fn new(value: T) -> Result<Shared<T>> {
         // First, for what is in a ManuallyDrop would not be dropped with it.
         let room = boxed(MaybeUninit::uninit())?;

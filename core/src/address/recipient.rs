@@ -21,6 +21,13 @@ pub(crate) struct Recipient<'a> {
     started: Option<u64>,
 }
 
+/// Who has been proven to be at the other end of a socket.
+pub(crate) struct Proven {
+    pub(crate) peer: socket::Peer,
+    /// Whether the kernel gives a pidfd of it.
+    pub(crate) has_pidfd: bool,
+}
+
 enum Pidfd<'a> {
     Ours(PrivateFd),
     Theirs(BorrowedFd<'a>),
@@ -163,16 +170,23 @@ impl<'a> Recipient<'a> {
 
     /// Proves that the listener behind `socket` is this task, or the process it is a thread of, and
     /// alive. Whoever else sits on the name is refused.
-    pub(crate) fn prove(&self, socket: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn prove(&self, socket: BorrowedFd<'_>) -> Result<Proven> {
         let refused = Err(Errno(libc::ECONNREFUSED));
         let peer = socket::peer(socket)?;
-        let peer_inode = match if_supported(socket::peer_pidfd(socket)) {
-            Ok(Some(fd)) if pidfd::is_alive(fd.as_fd()) => pidfd::inode(fd.as_fd())?,
-            Ok(Some(_)) | Err(Errno(libc::ESRCH)) => return refused,
-            Ok(None) => None,
-            Err(errno) => return Err(errno),
+        let theirs = match if_supported(socket::peer_pidfd(socket)) {
+            Err(Errno(libc::ESRCH)) => return refused,
+            given => given?,
         };
-        let same = match (peer_inode, self.inode) {
+        let inode = match &theirs {
+            Some(fd) => pidfd::inode(fd.as_fd())?,
+            None => None,
+        };
+        // Where both have an inode, and it is the same, one look is enough.
+        let is_this = inode.is_some() && inode == self.inode && self.pidfd.is_some();
+        if !is_this && theirs.as_ref().is_some_and(|fd| !pidfd::is_alive(fd.as_fd())) {
+            return refused;
+        }
+        let same = match (inode, self.inode) {
             (Some(theirs), Some(ours)) => {
                 theirs == ours
                     || if self.is_known_by_address_alone() {
@@ -190,7 +204,10 @@ impl<'a> Recipient<'a> {
                     && (peer.pid == self.id || ids::is_thread_of(peer.pid, self.id))
             }
         };
-        if same && self.is_surely_alive()? { Ok(()) } else { refused }
+        if !same || !self.is_surely_alive()? {
+            return refused;
+        }
+        Ok(Proven { peer, has_pidfd: theirs.is_some() })
     }
 
     fn is_known_by_address_alone(&self) -> bool {
@@ -212,9 +229,8 @@ impl<'a> Recipient<'a> {
 
     /// Asks, before anything is sent, what the receiver will ask: is this user root, or the
     /// receiver's own real or saved one? A parcel that it would turn away must not count as sent.
-    pub(crate) fn will_admit_us(&self, socket: BorrowedFd<'_>) -> Result<()> {
-        let us = ids::effective_uid();
-        let peer = socket::peer(socket)?;
+    pub(crate) fn will_admit_us(&self, socket: BorrowedFd<'_>, proven: &Proven) -> Result<()> {
+        let (us, peer) = (ids::effective_uid(), &proven.peer);
         // Proven to be the task itself, or its process.
         let id = if self.id > 0 { self.id } else { peer.pid };
         let same = us == peer.effective_uid;

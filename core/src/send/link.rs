@@ -208,20 +208,17 @@ impl Link {
     fn prove((to, whom): (&Recipient<'_>, Whom), socket: Connection) -> Result<Link> {
         // Not before it is connected: it would take a name.
         socket::pass_credentials(socket.as_fd())?;
-        to.prove(socket.as_fd())?;
+        let proven = to.prove(socket.as_fd())?;
         match whom {
             Whom::Own => {
-                to.will_admit_us(socket.as_fd())?;
+                to.will_admit_us(socket.as_fd(), &proven)?;
                 socket::stop_reading(socket.as_fd());
             }
             // The receiver decides, and tells, with nothing else in that message.
             Whom::Guests => socket::pass_no_credentials(socket.as_fd())?,
         }
         let welcome = Welcome::of(whom);
-        let process = match socket::peer_pidfd(socket.as_fd()) {
-            Ok(_) => None,
-            Err(_) => process_of(socket.as_fd())?,
-        };
+        let process = if proven.has_pidfd { None } else { process_of(proven.peer.pid)? };
         OPENED.fetch_add(1, Ordering::Relaxed);
         let now = clock::coarse_ms();
         // Who is not let in yet is looked at before each send.
@@ -394,8 +391,7 @@ impl Link {
     }
 }
 
-fn process_of(socket: BorrowedFd<'_>) -> Result<Option<(i32, u64)>> {
-    let id = socket::peer(socket)?.pid;
+fn process_of(id: i32) -> Result<Option<(i32, u64)>> {
     match proc::start_time(id) {
         Ok(at) => Ok(at.map(|at| (id, at))),
         Err(errno) if errno.is_shortage() => Err(errno),

@@ -4,6 +4,7 @@ use super::fd::{self, PrivateFd};
 use super::{Errno, Result, check};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// KERNEL(6.9): pidfds have a file system of their own, in which every task has one inode for the
 /// whole uptime. Before, all of them share one anonymous inode.
@@ -33,22 +34,34 @@ pub(crate) fn open_thread(id: i32) -> Result<PrivateFd> {
     open_with(id, PIDFD_THREAD)
 }
 
+/// The device of pidfs, once it has been seen; 0 before.
+static PIDFS: AtomicU64 = AtomicU64::new(0);
+
 /// The inode of the task that a pidfd stands for; `None` where that is no pidfd of pidfs.
 pub(crate) fn inode(pidfd: BorrowedFd<'_>) -> Result<Option<u64>> {
+    let mut stat = MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the pointer is to a struct that the call fills.
+    check(unsafe { libc::fstat64(pidfd.as_raw_fd(), stat.as_mut_ptr()) })?;
+    // SAFETY: filled by the successful call above.
+    let stat = unsafe { stat.assume_init() };
+    if stat.st_dev != PIDFS.load(Ordering::Relaxed) {
+        if !is_on_pidfs(pidfd)? {
+            return Ok(None);
+        }
+        PIDFS.store(stat.st_dev, Ordering::Relaxed);
+    }
+    Ok(Some(stat.st_ino))
+}
+
+fn is_on_pidfs(pidfd: BorrowedFd<'_>) -> Result<bool> {
     let mut fs = MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: the pointer is to a struct that the call fills.
     check(unsafe { libc::fstatfs(pidfd.as_raw_fd(), fs.as_mut_ptr()) })?;
     // SAFETY: filled by the successful call above.
     let magic = unsafe { fs.assume_init() }.f_type;
     #[allow(clippy::unnecessary_cast, reason = "its width differs between C libraries")]
-    if magic as i64 != PIDFS_MAGIC {
-        return Ok(None);
-    }
-    let mut stat = MaybeUninit::<libc::stat64>::uninit();
-    // SAFETY: the pointer is to a struct that the call fills.
-    check(unsafe { libc::fstat64(pidfd.as_raw_fd(), stat.as_mut_ptr()) })?;
-    // SAFETY: filled by the successful call above.
-    Ok(Some(unsafe { stat.assume_init() }.st_ino))
+    let magic = magic as i64;
+    Ok(magic == PIDFS_MAGIC)
 }
 
 /// Whether the task has not exited yet (a zombie has).

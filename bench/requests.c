@@ -44,6 +44,31 @@ static void answer_by_hand(int fd, int from, int to)
 		send_one(to, &byte, 1, fd);
 }
 
+/* Whether nothing waits there, and nothing will; of a socket that asks for credentials, without which an empty message
+ * looks the same. */
+static bool is_at_its_end(int socket)
+{
+	struct msghdr message = {0};
+
+	return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) == 0 && !(message.msg_flags & MSG_CTRUNC);
+}
+
+/* Nothing is in a place that whoever closes it would wait for, nor can be put there. */
+static bool can_be_closed(int place)
+{
+	struct sockaddr at;
+	socklen_t len = sizeof at;
+	const int off = 0;
+	bool empty;
+
+	if (getpeername(place, &at, &len) != 0 || at.sa_family != AF_UNIX)
+		return false;
+	pass_credentials(place);
+	shutdown(place, SHUT_RD);
+	empty = is_at_its_end(place);
+	return setsockopt(place, SOL_SOCKET, SO_PASSCRED, &off, sizeof off) == 0 && empty;
+}
+
 /* With the calls that a request's promises need: the place goes with it, and closes with the answerer; who answered
  * is known; a full table loses nothing; no close can block. */
 static void answer_over_pair(int fd, int from, int to)
@@ -53,7 +78,7 @@ static void answer_over_pair(int fd, int from, int to)
 	must(write(to, &byte, 1) == 1, "write");
 	for (int place;;) {
 		place = receive_one(from, MSG_PEEK);
-		shutdown(place, SHUT_RD);
+		must(can_be_closed(place), "a place");
 		must(recv(from, NULL, 0, MSG_TRUNC) == 1, "recv");
 		send_one(place, &byte, 1, fd);
 		shutdown(place, SHUT_WR);
@@ -99,7 +124,10 @@ static int ask_over_pair(const struct asked *asked)
 	must(poll(&polled, 1, -1) == 1, "poll");
 	fd = receive_one(ends[0], MSG_PEEK);
 	must(recv(ends[0], NULL, 0, MSG_TRUNC) == 1, "recv");
-	shutdown(ends[0], SHUT_RD);
+	if (!is_at_its_end(ends[0])) {
+		shutdown(ends[0], SHUT_RD);
+		must(is_at_its_end(ends[0]), "one answer");
+	}
 	close(ends[0]);
 	return fd;
 }

@@ -94,9 +94,13 @@ impl HeldLink {
         interruptible: bool,
     ) -> Result<()> {
         let link = &self.link;
-        // Whoever is trusted has let us in.
-        if link.is_trusted_at(clock::coarse_ms()) && self.fate.of(|| link.send(message)).is_ok() {
-            return Ok(());
+        if link.is_trusted_at(clock::coarse_ms()) {
+            // Whoever is trusted has let us in.
+            match self.fate.of(|| link.send(message)) {
+                Ok(()) => return Ok(()),
+                Err(errno) if tells_the_end(errno) => return Err(Errno(libc::EPIPE)),
+                Err(_) => {}
+            }
         }
         self.queue_with_care(message, deadline, interruptible)
     }
@@ -128,7 +132,7 @@ impl HeldLink {
             }
             match self.fate.of(|| link.send(message)) {
                 Ok(()) => return Ok(()),
-                Err(Errno(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => return gone,
+                Err(errno) if tells_the_end(errno) => return gone,
                 // Whatever it says, it is not the link that says it.
                 Err(_) if !link.is_intact() => return gone,
                 Err(Errno(libc::EAGAIN)) => {
@@ -153,6 +157,11 @@ impl HeldLink {
     pub(crate) fn link(&self) -> &Link {
         &self.link
     }
+}
+
+/// KERNEL: a socket tells only once that its peer went with something unread. What has told so sends nothing more.
+fn tells_the_end(Errno(errno): Errno) -> bool {
+    matches!(errno, libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)
 }
 
 fn wait_for_room(link: &Link, deadline: Deadline, interruptible: bool) -> Result<()> {

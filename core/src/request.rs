@@ -158,11 +158,14 @@ impl Answer {
             small @ ..=SMALL => small,
             large => socket::waiting_bytes(place)?.min(large),
         })?;
-        match take::take((place, None), self.signal, room, &mut unpacked) {
-            Ok(Taken::Parcel) if unpacked.reply.is_none() => Ok(unpacked),
-            Ok(Taken::Parcel | Taken::OtherVersion) => Err(Errno(libc::EPROTO).into()),
-            Ok(Taken::End | Taken::Nothing) => Err(Errno(libc::ECONNRESET).into()),
-            Err(refusal) => Err(unpacked.kept(refusal)),
+        loop {
+            return match take::take((place, None), self.signal, room, &mut unpacked) {
+                Ok(Taken::Parcel) if unpacked.reply.is_none() => Ok(unpacked),
+                Ok(Taken::Parcel | Taken::OtherVersion) => Err(Errno(libc::EPROTO).into()),
+                Ok(Taken::Hidden) => continue,
+                Ok(Taken::End | Taken::Nothing) => Err(Errno(libc::ECONNRESET).into()),
+                Err(refusal) => Err(unpacked.kept(refusal)),
+            };
         }
     }
 }

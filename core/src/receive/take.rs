@@ -3,7 +3,7 @@
 use crate::parcel::{Info, Parcel};
 use crate::reply::Reply;
 use crate::signal::Signal;
-use crate::sys::message::{self, Credentials, Rights};
+use crate::sys::message::{self, Credentials, Rights, Waits};
 use crate::sys::{Errno, Result, fd, release};
 use crate::wire::{HEADER, Header, Malformed};
 use crate::{MAX_DATA, MAX_FDS};
@@ -137,6 +137,8 @@ pub(crate) enum Taken {
     Nothing,
     /// The link has come to its end, or what came is no parcel. It must be closed.
     End,
+    /// The end came up before a parcel that is there. It can be taken now.
+    Hidden,
     /// The peer speaks another version. The link must be closed.
     OtherVersion,
 }
@@ -188,9 +190,6 @@ pub(crate) fn take(
     let look = loop {
         tries += 1;
         match message::peek(link, &mut parts[..count], &mut unpacked.rights) {
-            // KERNEL: a queue is looked at first, and then whether the peer is gone. A message that came
-            // in between is hidden by the end; once that is there, none comes any more.
-            Ok(look) if look.len == 0 && tries == 1 => {}
             Ok(look) => break look,
             Err(errno) if is_passing(errno) && tries == 1 => {}
             Err(Errno(libc::EAGAIN)) => return Ok(Taken::Nothing),
@@ -203,6 +202,7 @@ pub(crate) fn take(
         Err(malformed) => {
             unpacked.rights.close();
             return Ok(match malformed {
+                Malformed::Nonsense if look.len == 0 => end_of(link, look.is_signed),
                 Malformed::Nonsense => Taken::End,
                 Malformed::OtherVersion => Taken::OtherVersion,
             });
@@ -245,6 +245,18 @@ pub(crate) fn take(
             unpacked.rights.close();
             Err(Refusal { errno, has_parcel: true })
         }
+    }
+}
+
+/// KERNEL: a queue is looked at first, and then whether the peer is gone. A message that came in between is
+/// hidden by the end, which nobody has signed; once that is there, none comes any more.
+#[cold]
+#[inline(never)]
+fn end_of(link: BorrowedFd<'_>, is_signed: bool) -> Taken {
+    if !is_signed && message::waits(link) == Ok(Waits::Message) {
+        Taken::Hidden
+    } else {
+        Taken::End
     }
 }
 

@@ -238,6 +238,7 @@ impl Queue {
                 return ControlFlow::Break(Some(Ok(())));
             }
             Ok(Taken::Nothing) => self.end_first(),
+            Ok(Taken::Hidden) => {}
             Ok(Taken::End) => self.close_link(key),
             Ok(Taken::OtherVersion) => {
                 self.due.take_first();

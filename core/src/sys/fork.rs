@@ -34,8 +34,8 @@ static FORKING: AtomicI32 = AtomicI32::new(0);
 
 static PREPARED: AtomicBool = AtomicBool::new(false);
 
-/// Run when the library is loaded, and where it is part of the program, before the program's constructors
-/// of no priority: prepare handlers run in reverse order.
+// Run when the library is loaded, and where it is part of the program, before the program's constructors
+// of no priority: prepare handlers run in reverse order.
 #[used]
 #[unsafe(link_section = ".init_array.00099")]
 static AT_LOAD: extern "C" fn() = prepare_once;

@@ -167,6 +167,33 @@ TEST(no_answer)
 	}
 }
 
+static void answers_with_an_empty_message(void *arg)
+{
+	(void)arg;
+	char question[100];
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	parent_tell(0);
+	sendfd_info info = take_request(inbox, question);
+	CHECK_EQ(raw_send(info.reply, "", 0, (int[]){2}, 1), 0);
+	parent_hear();
+	close(info.reply);
+	sendfd_inbox_close(inbox);
+}
+
+/* It looks like the end, and is followed by what is it itself. */
+TEST(an_empty_message_is_no_answer)
+{
+	struct child child = fork_child(answers_with_an_empty_message, NULL);
+	child_hear(&child);
+	sendfd_outbox *outbox;
+	struct timespec limit = in_ms(5000);
+	CHECK_OK(sendfd_outbox_open(child.pid, S, &limit, &outbox));
+	CHECK_EQ((int)(intptr_t)ask_for_ever(outbox), -ECONNRESET);
+	sendfd_outbox_close(outbox);
+	child_tell(&child, 1);
+	child_join(&child);
+}
+
 TEST(the_asker_is_gone)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);

@@ -200,9 +200,10 @@ pub(crate) fn take(
     let header = match Header::decode(&unpacked.header, look.len) {
         Ok(header) => header,
         Err(malformed) => {
+            let has_rights = unpacked.rights.len() > 0 || look.rights_cut;
             unpacked.rights.close();
             return Ok(match malformed {
-                Malformed::Nonsense if look.len == 0 => end_of(link, look.is_signed),
+                Malformed::Nonsense if look.len == 0 && !has_rights => end_of(link, look.is_signed),
                 Malformed::Nonsense => Taken::End,
                 Malformed::OtherVersion => Taken::OtherVersion,
             });

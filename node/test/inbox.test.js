@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { test } = require('node:test');
 const { Inbox, Parcel, send, sendAsync } = require('..');
-const { LIMIT, countFds, memoryFile, pipe, run } = require('./common.js');
+const { LIMIT, countFds, pipe, run } = require('./common.js');
 
 test('events', async () => {
   const inbox = new Inbox();
@@ -315,32 +315,4 @@ test('bytes that nobody looks at do not pile up', LIMIT, async () => {
   inbox.close();
   const megabytes = (most - before) >> 20;
   assert.ok(megabytes < 256, `${megabytes} MB for parcels of 512 MB in all`);
-});
-
-test('100,000 round trips without growth', { timeout: 180_000 }, async () => {
-  const gc = /** @type {() => void} */ (globalThis.gc);
-  const inbox = new Inbox();
-  const iterator = inbox[Symbol.asyncIterator]();
-  const fd = memoryFile('x');
-  const rounds = async (/** @type {number} */ count) => {
-    for (let i = 0; i < count; i++) {
-      send(process.pid, fd, { data: 'some bytes' });
-      const { value } = await iterator.next();
-      value.close();
-    }
-    gc();
-    const { rss, heapUsed, external } = process.memoryUsage();
-    return { fds: countFds(), rss, used: heapUsed + external };
-  };
-  // As long again before it is measured: V8's heap takes that long to reach its working size, and
-  // longer without --max-semi-space-size=1.
-  await rounds(100_000);
-  const before = await rounds(1_000);
-  const after = await rounds(100_000);
-  const grown = JSON.stringify({ before, after });
-  assert.equal(after.fds, before.fds);
-  assert.ok(after.used < before.used + (1 << 20), grown);
-  assert.ok(after.rss < before.rss + (8 << 20), grown);
-  fs.closeSync(fd);
-  inbox.close();
 });

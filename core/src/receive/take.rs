@@ -86,7 +86,7 @@ impl Unpacked {
 
     #[cold]
     fn grow(&mut self, bytes: usize) -> Result<()> {
-        let more = bytes - self.data.len();
+        let more = bytes.saturating_sub(self.data.len());
         self.data.try_reserve_exact(more).map_err(|_| Errno(libc::ENOMEM))?;
         self.data.resize(bytes, 0);
         Ok(())

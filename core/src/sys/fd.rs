@@ -148,7 +148,7 @@ pub(super) fn directory_mark(number: RawFd) -> Result<Mark> {
         Err(Errno(libc::ENOSYS | libc::EPERM)) => path::status(file)?.identity,
         known => known?.identity,
     };
-    let mixed = (inode ^ device.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = inode.wrapping_add(device.rotate_left(32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     #[allow(clippy::cast_possible_truncation, reason = "the upper half")]
     Ok(Mark::Directory((mixed >> 32) as u32))
 }
@@ -178,7 +178,7 @@ const HIGH: RawFd = 1024;
 /// Moves a descriptor to a number from 1024 up, or from half of the limit up where that is too high;
 /// leaves it where it is when there is no room.
 fn lift(fd: OwnedFd) -> OwnedFd {
-    lift_to(fd, HIGH).or_else(|fd| lift_to(fd, lifted_base())).unwrap_or_else(|fd| fd)
+    lift_to(fd, HIGH).or_else(|fd| lift_to(fd, half_of(limit()))).unwrap_or_else(|fd| fd)
 }
 
 fn lift_to(fd: OwnedFd, base: RawFd) -> std::result::Result<OwnedFd, OwnedFd> {
@@ -186,16 +186,16 @@ fn lift_to(fd: OwnedFd, base: RawFd) -> std::result::Result<OwnedFd, OwnedFd> {
         return Ok(fd);
     }
     // SAFETY: a borrowed descriptor and a plain number.
-    let lifted = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, base) };
-    if lifted < 0 {
-        return Err(fd);
+    match check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, base) }) {
+        // SAFETY: a new descriptor that nobody else owns.
+        Ok(lifted) => Ok(unsafe { OwnedFd::from_raw_fd(lifted) }),
+        Err(_) => Err(fd),
     }
-    // SAFETY: a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(lifted) })
 }
 
-fn lifted_base() -> RawFd {
-    RawFd::try_from(limit() / 2).unwrap_or(HIGH).min(HIGH)
+/// Half of the limit, and no more than is wanted.
+fn half_of(limit: u64) -> RawFd {
+    RawFd::try_from(limit / 2).unwrap_or(HIGH).min(HIGH)
 }
 
 /// `RLIMIT_NOFILE`: one past the highest number that this process may open.
@@ -310,4 +310,45 @@ pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
 pub(crate) fn is_hung_up(socket: BorrowedFd<'_>) -> Result<bool> {
     let [seen] = poll([(socket, Awaited::Readable)], 0)?;
     Ok(seen & (libc::POLLHUP | libc::POLLERR) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn a_type_and_a_mark_are_those_of_the_file() {
+        let (socket, other) = UnixDatagram::pair().expect("two sockets");
+        let file = File::open("/proc/self/exe").expect("it is there");
+        let own = crate::sys::eventfd::create().expect("one");
+        assert_eq!(file_type(socket.as_raw_fd()), Some(libc::S_IFSOCK));
+        assert_eq!(file_type(file.as_raw_fd()), Some(libc::S_IFREG));
+        assert_eq!(file_type(own.as_raw_fd()), Some(0));
+        assert_eq!(file_type(-1), None);
+        let of_socket = mark(socket.as_raw_fd());
+        assert!(matches!(of_socket, Ok(Mark::Inode(_))) && of_socket != mark(other.as_raw_fd()));
+        assert_eq!(mark(file.as_raw_fd()), Ok(Mark::None));
+        assert_eq!(mark(own.as_raw_fd()), Ok(Mark::None));
+        assert_eq!(mark(-1), Err(Errno(libc::EBADF)));
+    }
+
+    #[test]
+    fn each_number_from_0_on_may_be_open() {
+        for number in [0, 1, RawFd::MAX] {
+            assert!(named(number).is_ok_and(|fd| fd.as_raw_fd() == number));
+        }
+        for number in [-1, -2, RawFd::MIN] {
+            assert!(named(number).is_err());
+        }
+    }
+
+    #[test]
+    fn half_of_a_low_limit_is_left_to_the_program() {
+        assert_eq!(half_of(65), 32);
+        assert_eq!(half_of(2048), 1024);
+        assert_eq!(half_of(1 << 20), 1024);
+        assert_eq!(half_of(u64::MAX), 1024);
+    }
 }

@@ -190,9 +190,9 @@ impl Rights {
 
     /// `false`: there is not room for all, and the others are closed.
     fn extend(&mut self, numbers: &[u8]) -> bool {
-        let numbers = numbers.chunks_exact(size_of::<RawFd>());
+        let (numbers, _) = numbers.as_chunks();
         let mut has_room = true;
-        for number in numbers.map(|bytes| bytes.try_into().map_or(-1, RawFd::from_ne_bytes)) {
+        for number in numbers.iter().copied().map(RawFd::from_ne_bytes) {
             if let Some(place) = self.fds.get_mut(self.len) {
                 *place = number;
                 self.len += 1;
@@ -289,10 +289,13 @@ pub(crate) fn receive(
     while let Some((level, kind, data)) = next_control_message(&mut left) {
         match (level, kind) {
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => seen.too_many_rights |= !rights.extend(data),
-            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if data.len() >= size_of::<libc::ucred>() => {
-                // SAFETY: within the data, which may not be aligned.
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
+                let Some(data) = data.first_chunk::<{ size_of::<libc::ucred>() }>() else {
+                    continue;
+                };
+                // SAFETY: as many bytes, of which any are valid; they may not be aligned.
                 let libc::ucred { pid, uid, gid } =
-                    unsafe { data.as_ptr().cast::<libc::ucred>().read_unaligned() };
+                    unsafe { std::ptr::from_ref(data).cast::<libc::ucred>().read_unaligned() };
                 (seen.sender, seen.is_signed) = (Credentials { pid, uid, gid }, true);
             }
             (libc::SOL_SOCKET, SCM_PIDFD) => {
@@ -346,9 +349,8 @@ pub(crate) fn glimpse(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<Glimps
 #[inline]
 pub(crate) fn discard(socket: BorrowedFd<'_>) -> Result<()> {
     let nothing = std::ptr::null_mut();
-    let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
     // SAFETY: a buffer of length zero is not touched.
-    check_size(unsafe { libc::recv(socket.as_raw_fd(), nothing, 0, flags) }).map(drop)
+    check_size(unsafe { libc::recv(socket.as_raw_fd(), nothing, 0, libc::MSG_DONTWAIT) }).map(drop)
 }
 
 /// What a look at a socket has shown that asks for credentials.

@@ -297,12 +297,15 @@ pub(crate) fn waiting_bytes(socket: BorrowedFd<'_>) -> Result<usize> {
 /// KERNEL: the sender is woken while 1 of the message that is consumed is still counted, and nothing wakes
 /// it when that goes, too. The smallest message counts more than 500.
 pub(crate) fn unconsumed(socket: BorrowedFd<'_>) -> Result<usize> {
-    const BEING_RELEASED: usize = 256;
     let mut size: c_int = 0;
     // SAFETY: the pointer is to the integer that the call fills.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut size) })?;
-    let size = usize::try_from(size).unwrap_or(0);
-    Ok(if size < BEING_RELEASED { 0 } else { size })
+    Ok(without_what_is_released(size))
+}
+
+fn without_what_is_released(size: c_int) -> usize {
+    const LEAST: usize = 256;
+    usize::try_from(size).ok().filter(|size| *size >= LEAST).unwrap_or(0)
 }
 
 /// `SO_ERROR`, which forgets it: the error that waits on the socket, 0 for none.
@@ -341,4 +344,35 @@ pub(crate) fn arm(socket: BorrowedFd<'_>, thread: i32, signo: i32) -> Result<()>
 pub(crate) fn disarm(socket: BorrowedFd<'_>) {
     // SAFETY: takes no pointers; cannot fail on a socket.
     unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_released_counts_no_more() {
+        assert_eq!([-1, 0, 1, 255].map(without_what_is_released), [0; 4]);
+        assert_eq!([256, 768].map(without_what_is_released), [256, 768]);
+    }
+
+    #[test]
+    fn there_is_room_for_a_message_and_for_no_more_than_that() {
+        let (one, _other) = pair().expect("two sockets");
+        for bytes in [8191, 16384] {
+            make_room_to_send(one.as_fd(), bytes).expect("within the limit of the machine");
+            let room = option::<c_int>(one.as_fd(), libc::SO_SNDBUF).expect("a size");
+            assert!((bytes + 32..bytes + 34).contains(&room.try_into().expect("a size")), "{room}");
+        }
+    }
+
+    #[test]
+    fn the_groups_of_a_peer_are_those_that_it_has() {
+        let (one, _other) = pair().expect("two sockets");
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("it is there");
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        let groups = groups.expect("a line").split_whitespace();
+        let groups: Vec<u32> = groups.map(|group| group.parse().expect("a number")).collect();
+        assert_eq!(peer_groups(one.as_fd()), Ok(groups));
+    }
 }

@@ -421,6 +421,7 @@ TEST(no_number_of_something_else_is_handed_out)
 			CHECK(close(set) == 0 && close(link) == 0);
 		CHECK_ERR(sendfd_inbox_fileno(inbox), EBADF);
 		CHECK_ERR(sendfd_outbox_fileno(outbox), EBADF);
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EBADF); /* EINVAL: what epoll_wait() says of another file */
 	}
 	CHECK(dup2(set_copy, set) == set && dup2(link_copy, link) == link);
 	CHECK(sendfd_inbox_fileno(inbox) == set && sendfd_outbox_fileno(outbox) == link);

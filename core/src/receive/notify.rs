@@ -2,9 +2,10 @@
 //! itself where the kernel does not.
 
 use crate::signal::Signal;
+use crate::sys::fd::PrivateFd;
 use crate::sys::ids::{self, Uids};
 use crate::sys::{Result, signal, socket};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Which signal a thread is notified by, and as which user the sockets were armed.
 #[derive(Debug)]
@@ -27,10 +28,6 @@ impl Notifier {
         }
     }
 
-    pub(crate) fn thread(&self) -> i32 {
-        self.thread
-    }
-
     /// Everything that arrives on the socket from now on queues a signal.
     pub(crate) fn arm(&self, socket: BorrowedFd<'_>) -> Result<()> {
         socket::arm(socket, self.thread, self.signo)
@@ -50,11 +47,19 @@ impl Notifier {
         std::mem::take(&mut self.own_is_pending)
     }
 
-    pub(crate) fn uid_has_changed(&self) -> bool {
-        self.uids != ids::uids()
-    }
-
-    pub(crate) fn note_uid(&mut self) {
-        self.uids = ids::uids();
+    /// Arms the sockets for this process's users of now, if they are others than before; whether they are.
+    pub(crate) fn follow_users<'a>(
+        &mut self,
+        sockets: impl Iterator<Item = &'a PrivateFd>,
+    ) -> Result<bool> {
+        let uids = ids::uids();
+        if self.uids == uids {
+            return Ok(false);
+        }
+        for socket in sockets {
+            socket::set_owner(socket.as_fd(), self.thread)?;
+        }
+        self.uids = uids;
+        Ok(true)
     }
 }

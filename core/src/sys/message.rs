@@ -388,3 +388,27 @@ pub(crate) fn waits(socket: BorrowedFd<'_>) -> Result<Waits> {
         looked => looked,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{fd, socket};
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_nobody_takes_is_closed() {
+        let (here, there) = socket::pair().expect("two sockets");
+        let (end, sent) = std::io::pipe().expect("a pipe");
+        let fds = [sent.as_raw_fd(), there.as_raw_fd()];
+        send(there.as_fd(), &mut [IoSlice::new(b"x")], &fds, Only::Any).expect("room");
+        let mut rights = Rights::new();
+        receive(here.as_raw_fd(), &mut [], &mut rights, 0).expect("a message");
+        assert_eq!(rights.len(), 2);
+        drop(sent);
+        assert!(!fd::has_hung_up(end.as_fd()));
+        drop(rights);
+        // A child that another test starts has them for a moment.
+        fd::poll([(end.as_fd(), fd::Awaited::Readable)], 10_000).expect("a pipe");
+        assert!(fd::has_hung_up(end.as_fd()));
+    }
+}

@@ -120,3 +120,22 @@ impl std::fmt::Debug for Aside {
         f.debug_tuple("Aside").field(&self.0.len()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{ids, socket};
+    use std::os::fd::{AsFd, AsRawFd};
+
+    #[test]
+    fn a_socket_queues_its_signal_until_it_is_disarmed() {
+        let (one, _other) = socket::pair().expect("two sockets");
+        let signo = libc::SIGRTMIN() + 9;
+        assert!(!queues(one.as_raw_fd(), 0) && !queues(one.as_raw_fd(), signo));
+        // No signal comes: nothing arrives on it.
+        socket::arm(one.as_fd(), ids::thread(), signo).expect("armed");
+        assert!(queues(one.as_raw_fd(), signo) && !queues(one.as_raw_fd(), signo + 1));
+        socket::disarm(one.as_fd());
+        assert!(!queues(one.as_raw_fd(), signo));
+    }
+}

@@ -99,14 +99,10 @@ impl Queue {
     /// After a change of uid: signals would be lost silently until the sockets are armed anew.
     pub(crate) fn rearm_after_change_of_uid(&mut self) -> Result<()> {
         let Some(notifier) = &mut self.notifier else { return Ok(()) };
-        if !notifier.uid_has_changed() {
-            return Ok(());
+        let sockets = self.links.sockets().chain(self.listeners.sockets());
+        if notifier.follow_users(sockets)? {
+            self.odd.look_again = true;
         }
-        for socket in self.links.sockets().chain(self.listeners.sockets()) {
-            socket::set_owner(socket.as_fd(), notifier.thread())?;
-        }
-        notifier.note_uid();
-        self.odd.look_again = true;
         Ok(())
     }
 

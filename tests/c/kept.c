@@ -367,6 +367,7 @@ TEST(refused_is_told_from_a_full_table)
 	forbid(sent);
 	for (int fd; (fd = fcntl(2, F_DUPFD_CLOEXEC, 0)) >= 0;)
 		hoard[hoarded++] = fd;
+	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMFILE); /* where both keep it out, there was no room first */
 	forbidden = 0;
 	CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EMFILE);
 	close(hoard[--hoarded]);

@@ -105,7 +105,7 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// `socketpair`, non-blocking.
 pub(crate) fn pair() -> Result<(OwnedFd, OwnedFd)> {
     let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    let mut ends = [-1; 2];
+    let mut ends = [0; 2];
     // SAFETY: room for two numbers.
     check(unsafe { libc::socketpair(libc::AF_UNIX, flags, 0, ends.as_mut_ptr()) })?;
     // SAFETY: a new descriptor that nobody else owns.
@@ -354,6 +354,21 @@ mod tests {
     fn a_message_that_is_released_counts_no_more() {
         assert_eq!([-1, 0, 1, 255].map(without_what_is_released), [0; 4]);
         assert_eq!([256, 768].map(without_what_is_released), [256, 768]);
+    }
+
+    #[test]
+    fn a_connected_sequenced_packet_socket_is_told_from_others() {
+        let (one, other) = pair().expect("two sockets");
+        let lone = create(Blocking::No).expect("a socket");
+        let (stream, _other) = std::os::unix::net::UnixStream::pair().expect("two sockets");
+        let file = std::fs::File::open("/proc/self/exe").expect("it is there");
+        assert!(is_connected_seqpacket(one.as_fd()));
+        drop(other);
+        assert!(is_connected_seqpacket(one.as_fd()), "it had a peer");
+        assert!(!is_connected_seqpacket(lone.as_fd()) && is_seqpacket(lone.as_fd()));
+        assert!(has_local_peer(stream.as_fd()) && !is_connected_seqpacket(stream.as_fd()));
+        assert!(!is_seqpacket(stream.as_fd()) && !is_seqpacket(file.as_fd()));
+        assert!(!is_connected_seqpacket(file.as_fd()));
     }
 
     #[test]

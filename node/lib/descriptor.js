@@ -1,3 +1,4 @@
+const net = require('node:net');
 const { coded, fromFailure, nameOf, wrongType } = require('./errors.js');
 const { integer } = require('./arguments.js');
 
@@ -30,12 +31,13 @@ function held(value) {
 
 /** What Node keeps a descriptor in; null where it has been closed, or has not been opened. */
 function handleOf(value) {
+  if (value instanceof net.Socket) return value._handle ?? null;
   // A socket of dgram: its `_handle` warns of its use, and is gone in newer versions of Node.
   const state = Object.getOwnPropertySymbols(value).find(
     ({ description }) => description === 'state symbol',
   );
   if (state) return value[state]?.handle ?? null;
-  // A socket or server of net.
+  // A server of net.
   return '_handle' in value ? (value._handle ?? null) : undefined;
 }
 

@@ -14,6 +14,9 @@ const { NONE, split } = require('./unread.js');
 /** Node's own. */
 const BACKLOG = 511;
 
+/** What a descriptor can be, in the addon's order. */
+const KINDS = [undefined, 'tcp', 'unix', 'udp4', 'udp6'];
+
 /** Who shows this may make a parcel. */
 const KEY = Symbol('made by this package');
 
@@ -97,14 +100,14 @@ class Parcel {
   }
 
   socket(given) {
-    const fd = this.#first();
-    if (native.listens(this.#held.id)) throw wrongKind(fd, 'a listener: call server() or listen()');
+    const { fd, kind, listens } = this.#firstKind();
+    if (listens) throw wrongKind(fd, 'a listener: call server() or listen()');
     const unread = this.#unread;
     if (unread.length > 0 && given?.onread) {
       const text = 'The property "options.onread" would not get the bytes that the sender has read';
       throw coded(TypeError, 'ERR_INVALID_ARG_VALUE', text);
     }
-    return this.#hand((source) => {
+    return this.#hand(fd, kind, (source) => {
       const socket = new net.Socket({ readable: true, writable: true, ...given, ...source });
       if (unread.length > 0) socket.unshift(unread);
       beginOn(socket, source);
@@ -120,9 +123,9 @@ class Parcel {
   listen(server, { backlog = BACKLOG } = {}) {
     checkServer(server);
     checkIdle(server);
-    const fd = this.#first();
-    if (!native.listens(this.#held.id)) throw wrongKind(fd, 'no listening stream socket');
-    return this.#hand((source) => {
+    const { fd, kind, listens } = this.#firstKind();
+    if (!listens) throw wrongKind(fd, 'no listening stream socket');
+    return this.#hand(fd, kind, (source) => {
       listenOn(server, source, backlog);
       return server;
     });
@@ -136,8 +139,7 @@ class Parcel {
   }
 
   datagram(given) {
-    const fd = this.#first();
-    const type = native.kind(this.#held.id);
+    const { fd, kind: type } = this.#firstKind();
     if (process.versions.bun) throw unavailable('Bun makes no UDP socket of a descriptor');
     // Node takes { fd: 0 } for no descriptor, and would bind a port.
     if (!type?.startsWith('udp') || fd === 0) throw wrongKind(fd, 'no UDP socket');
@@ -181,10 +183,15 @@ class Parcel {
     return fd;
   }
 
-  /** Gives the first descriptor to what `make` makes of it; it stays here if that throws. */
-  #hand(make) {
+  #firstKind() {
     const fd = this.#first();
-    const source = sourceFrom(fd, native.kind(this.#held.id));
+    const found = native.kind(this.#held.id);
+    return { fd, kind: KINDS[found & ~native.LISTENS], listens: (found & native.LISTENS) !== 0 };
+  }
+
+  /** Gives the first descriptor to what `make` makes of it; it stays here if that throws. */
+  #hand(fd, kind, make) {
+    const source = sourceFrom(fd, kind);
     let owner;
     try {
       owner = make(source);
@@ -242,7 +249,7 @@ class Parcel {
   static serve(parcel, server) {
     const held = parcel.#held;
     while (held.fds.length > 0) {
-      if (native.listens(held.id)) parcel.listen(server);
+      if (parcel.#firstKind().listens) parcel.listen(server);
       else parcel.connect(server);
     }
   }

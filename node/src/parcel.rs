@@ -144,27 +144,24 @@ pub fn duplicate_first(parcel: i64) -> Vec<i32> {
     duplicated.flatten().into_iter().collect()
 }
 
-/// What the first one is, if it is a socket of a usual kind.
+/// What the first one is: the place of its kind in `KINDS` there, and [`LISTENS`] if it is a socket that does.
 #[napi(catch_unwind)]
-pub fn kind(parcel: i64) -> Option<&'static str> {
-    with(parcel, |received| {
-        let first = received.fds.first()?;
-        let domain = socket_domain(first).ok()?;
-        Some(match (domain, socket_type(first).ok()?) {
-            (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) => "tcp",
-            (AddressFamily::UNIX, SocketType::STREAM) => "unix",
-            (AddressFamily::INET, SocketType::DGRAM) => "udp4",
-            (AddressFamily::INET6, SocketType::DGRAM) => "udp6",
-            _ => return None,
-        })
-    })?
+pub fn kind(parcel: i64) -> u32 {
+    with(parcel, |received| received.fds.first().map_or(0, kind_of)).unwrap_or_default()
 }
 
-/// Whether the first one is a socket that listens.
-#[napi(catch_unwind)]
-pub fn listens(parcel: i64) -> bool {
-    with(parcel, |received| received.fds.first().is_some_and(sendfd_core::is_listening))
-        .unwrap_or_default()
+#[napi]
+pub const LISTENS: u32 = 8;
+
+fn kind_of(fd: &OwnedFd) -> u32 {
+    let kind = match (socket_domain(fd), socket_type(fd)) {
+        (Ok(AddressFamily::INET | AddressFamily::INET6), Ok(SocketType::STREAM)) => 1,
+        (Ok(AddressFamily::UNIX), Ok(SocketType::STREAM)) => 2,
+        (Ok(AddressFamily::INET), Ok(SocketType::DGRAM)) => 3,
+        (Ok(AddressFamily::INET6), Ok(SocketType::DGRAM)) => 4,
+        _ => 0,
+    };
+    if sendfd_core::is_listening(fd) { kind | LISTENS } else { kind }
 }
 
 /// Closes what is left in it, and the place for an answer.

@@ -23,7 +23,7 @@ static const struct {
 #define GROUPS (int)(sizeof groups / sizeof *groups)
 
 static const struct way *const ways[] = {
-	&sendfd_signals, &sendfd_quiet, &sendfd_claimed, &hand_signals, &hand_quiet, &raw, &raw_looked, &one_shot,
+	&sendfd_signals, &sendfd_quiet, &sendfd_claimed, &hand_signals, &hand_quiet, &hand_unnamed, &raw, &raw_looked, &one_shot,
 	&getfd,
 };
 #define WAYS (int)(sizeof ways / sizeof *ways)
@@ -47,8 +47,8 @@ static void run(const struct way *way, int parcels)
 
 /* One function for each way, for a contender is told nothing but how often. */
 #define RUNS(number) static void run_##number(int parcels) { run(ways[number], parcels); }
-RUNS(0) RUNS(1) RUNS(2) RUNS(3) RUNS(4) RUNS(5) RUNS(6) RUNS(7) RUNS(8)
-static void (*const runs[WAYS])(int) = {run_0, run_1, run_2, run_3, run_4, run_5, run_6, run_7, run_8};
+RUNS(0) RUNS(1) RUNS(2) RUNS(3) RUNS(4) RUNS(5) RUNS(6) RUNS(7) RUNS(8) RUNS(9)
+static void (*const runs[WAYS])(int) = {run_0, run_1, run_2, run_3, run_4, run_5, run_6, run_7, run_8, run_9};
 
 void one_parcel(void)
 {

@@ -45,6 +45,7 @@ extern const struct way
 	sendfd_claimed, /* the library, for a program that dequeues its signals itself */
 	hand_signals,   /* the system calls of sendfd_signals, written out */
 	hand_quiet,     /* the same for sendfd_quiet */
+	hand_unnamed,   /* hand_quiet by a send that trusts the number of its socket */
 	raw,            /* SCM_RIGHTS over a socketpair in an epoll set */
 	raw_looked,     /* the same with a look before, so that a full table loses nothing */
 	one_shot,       /* a connection for each descriptor */
@@ -61,6 +62,9 @@ void must(bool ok, const char *what);
 /* One message with descriptors. */
 void send_all(int socket, const void *bytes, size_t len, const int *fds, int count);
 void send_one(int socket, const void *bytes, size_t len, int fd);
+/* The same with a name and a flag, which only a sequenced-packet socket ignores: it reaches no other that has got the
+ * number. */
+void send_to_packets(int socket, const void *bytes, size_t len, int fd);
 
 /* The descriptors that come with a message, and its length. */
 size_t receive_all(int socket, void *bytes, size_t size, int *fds, int count, int flags);

@@ -97,7 +97,7 @@ static void signals_set_up(void)
 
 static void signals_put(int fd)
 {
-	send_one(signals_client, &one_fd, sizeof one_fd, fd);
+	send_to_packets(signals_client, &one_fd, sizeof one_fd, fd);
 }
 
 static int signals_take(void)
@@ -123,7 +123,16 @@ static void quiet_set_up(void)
 
 static void quiet_put(int fd)
 {
+	send_to_packets(quiet_client, &one_fd, sizeof one_fd, fd);
+}
+
+static void unnamed_put(int fd)
+{
 	send_one(quiet_client, &one_fd, sizeof one_fd, fd);
+}
+
+static void is_set_up(void)
+{
 }
 
 /* Goes on with the link at hand, and asks epoll after a few dozen parcels, so that no other one starves. */
@@ -144,3 +153,5 @@ static int quiet_take(void)
 
 const struct way hand_signals = {"hand-signals", signals_set_up, signals_put, signals_take};
 const struct way hand_quiet = {"hand-quiet", quiet_set_up, quiet_put, quiet_take};
+/* To the same receiver. */
+const struct way hand_unnamed = {"hand-unnamed", is_set_up, unnamed_put, quiet_take};

@@ -24,14 +24,15 @@ union control {
 	struct cmsghdr align;
 };
 
-void send_all(int socket, const void *bytes, size_t len, const int *fds, int count)
+static void send_as(struct msghdr message, int flags, int socket, const void *bytes, size_t len, const int *fds, int count)
 {
 	union control control;
 	struct iovec part = {(void *)bytes, len};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 	const size_t size = (size_t)count * sizeof *fds;
 	struct cmsghdr *first;
 
+	message.msg_iov = &part;
+	message.msg_iovlen = 1;
 	message.msg_control = control.bytes;
 	message.msg_controllen = CMSG_LEN(size);
 	first = CMSG_FIRSTHDR(&message);
@@ -39,12 +40,25 @@ void send_all(int socket, const void *bytes, size_t len, const int *fds, int cou
 	first->cmsg_type = SCM_RIGHTS;
 	first->cmsg_len = CMSG_LEN(size);
 	memcpy(CMSG_DATA(first), fds, size);
-	must(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len, "sendmsg");
+	must(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL | flags) == (ssize_t)len, "sendmsg");
+}
+
+void send_all(int socket, const void *bytes, size_t len, const int *fds, int count)
+{
+	send_as((struct msghdr){0}, 0, socket, bytes, len, fds, count);
 }
 
 void send_one(int socket, const void *bytes, size_t len, int fd)
 {
 	send_all(socket, bytes, len, &fd, 1);
+}
+
+void send_to_packets(int socket, const void *bytes, size_t len, int fd)
+{
+	sa_family_t family = AF_UNIX;
+	struct msghdr message = {.msg_name = &family, .msg_namelen = sizeof family};
+
+	send_as(message, MSG_FASTOPEN, socket, bytes, len, &fd, 1);
 }
 
 size_t receive_all(int socket, void *bytes, size_t size, int *fds, int count, int flags)

@@ -11,12 +11,30 @@ import { Inbox, send } from './lib/index.mjs';
 const ROUNDS = 1000;
 const SERIES = Number(process.argv[2] ?? 9);
 
+/** What Node makes of a descriptor that somebody else has opened, with nothing around it. */
+const { TCP, constants } = process.binding('tcp_wrap');
+
+/** How a socket is made of what has come, by the data that came with it. */
+const MAKE = {
+  socket: (parcel) => parcel.socket(),
+  plain: (parcel) => {
+    const handle = new TCP(constants.SOCKET);
+    handle.open(parcel.take()[0]);
+    return new net.Socket({ handle, readable: true, writable: true });
+  },
+};
+
 /** What arrives goes back, and is closed here. */
 function byParcel(parcel) {
-  const socket = String(parcel.data) && parcel.socket();
-  send(parcel.pid, socket || parcel.fds);
-  if (socket) socket.destroy();
-  else parcel.close();
+  const make = MAKE[String(parcel.data)];
+  if (!make) {
+    send(parcel.pid, parcel.fds);
+    parcel.close();
+    return;
+  }
+  const socket = make(parcel);
+  send(parcel.pid, socket);
+  socket.destroy();
 }
 
 if (process.send) {
@@ -42,11 +60,11 @@ async function main() {
     child.send('there', socket);
     [, socket] = await once(child, 'message');
   };
-  const withSockets = async () => {
-    send(child.pid, socket, { data: 'make a net.Socket' });
+  const sockets = (data) => async () => {
+    send(child.pid, socket, { data });
     socket.destroy();
     const [parcel] = await once(inbox, 'parcel');
-    socket = parcel.socket();
+    socket = MAKE[data](parcel);
   };
   const descriptors = async () => {
     send(child.pid, socket);
@@ -59,37 +77,30 @@ async function main() {
     return Number(process.hrtime.bigint() - start) / ROUNDS / 1000;
   };
 
-  const compare = async (name, ours) => {
-    await time(ipc);
-    await time(ours);
-    const found = [];
-    for (let i = 0; i < SERIES; i++) {
-      const [standard, own] = [await time(ipc), await time(ours)];
-      found.push({ standard, own, ratio: own / standard });
-    }
-    const quartiles = (values) => {
-      values.sort((a, b) => a - b);
-      return [1, 2, 3].map((part) => values[Math.round(((values.length - 1) * part) / 4)]);
-    };
-    const row = (name, times, to) => {
-      const ns = Math.round(quartiles(times)[1] * 1000);
-      console.log(JSON.stringify({ group: 'node', parameter: '', name, ns, to }));
-    };
-    const ratios = quartiles(found.map(({ ratio }) => ratio));
-    const standard = `child_process send, beside ${name}`;
-    row(
-      name,
-      found.map(({ own }) => own),
-      { [standard]: ratios },
-    );
-    row(
-      standard,
-      found.map((round) => round.standard),
-      { [standard]: [1, 1, 1] },
-    );
+  const quartiles = (values) => {
+    values.sort((a, b) => a - b);
+    return [1, 2, 3].map((part) => values[Math.round(((values.length - 1) * part) / 4)]);
   };
-  await compare('the descriptor', descriptors);
-  await compare('a net.Socket at both ends', withSockets);
+  /** They take turns with child_process, and are compared turn by turn. */
+  const compare = async (what, ways) => {
+    const standard = `child_process send, beside ${what}`;
+    const all = { ...ways, [standard]: ipc };
+    const times = Object.fromEntries(Object.keys(all).map((name) => [name, []]));
+    for (const way of Object.values(all)) await time(way);
+    for (let i = 0; i < SERIES; i++) {
+      for (const [name, way] of Object.entries(all)) times[name].push(await time(way));
+    }
+    for (const [name, of] of Object.entries(times)) {
+      const to = { [standard]: quartiles(of.map((us, turn) => us / times[standard][turn])) };
+      const ns = Math.round(quartiles([...of])[1] * 1000);
+      console.log(JSON.stringify({ group: 'node', parameter: '', name, ns, to }));
+    }
+  };
+  await compare('the descriptor', { 'the descriptor': descriptors });
+  await compare('a net.Socket at both ends', {
+    'a net.Socket at both ends': sockets('socket'),
+    'the same, made by Node alone': sockets('plain'),
+  });
   child.kill();
   client.destroy();
   socket.destroy();

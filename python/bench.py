@@ -1,6 +1,6 @@
 """Times sendfd against what CPython has, in the same run. Prints JSON, one line for each row.
 
-python bench.py [--runs N] [--by-hand LIBRARY]
+python bench.py [--runs N] [--in-c LIBRARY]
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def compare_all(other: str, ways: dict[str, Way], runs: int) -> None:
         )
 
 
-def one_process(runs: int, by_hand: str | None) -> None:
+def one_process(runs: int, library: str | None) -> None:
     """send and recv in one process, on a connection that is ready."""
     left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     safe_left, safe_right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -91,14 +91,18 @@ def one_process(runs: int, by_hand: str | None) -> None:
             return lambda: time_of_one(call, ROUNDS)
 
         ways = {"send + recv": timed(ours), "send_fds + recv_fds": timed(theirs), SAFE: timed(safe)}
-        if by_hand:
-            ways[IN_C] = in_c(by_hand, fd)
+        if library:
+            hand = ctypes.CDLL(library)
+            hand.set_up()
+            ways[LIBRARY_IN_C] = in_c(hand.run_by_library, fd)
+            ways[SAFE_IN_C] = in_c(hand.run_by_hand, fd)
         compare_all("send_fds + recv_fds", ways, runs)
 
 
 ROUNDS = 2_000
 SAFE = "send_fds, and a look and credentials by recvmsg"
-IN_C = "the calls of the safe way, in C"
+LIBRARY_IN_C = "sendfd and sendfd_recv, in C"
+SAFE_IN_C = "the calls of the safe way, in C"
 LOOK = socket.MSG_PEEK | socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 CREDENTIALS = struct.Struct("3i")
 CONTROL = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(CREDENTIALS.size)
@@ -119,14 +123,12 @@ def looked_at(right: socket.socket) -> int:
     return fd
 
 
-def in_c(library: str, fd: int) -> Way:
+def in_c(run: Callable[[int, int], object], fd: int) -> Way:
     """All rounds in one call: no Python."""
-    hand = ctypes.CDLL(library)
-    hand.set_up()
 
     def rounds() -> float:
         start = time.perf_counter()
-        hand.run_by_hand(fd, ROUNDS)
+        run(fd, ROUNDS)
         return (time.perf_counter() - start) / ROUNDS * 1e6
 
     return rounds
@@ -242,10 +244,10 @@ def imported(runs: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=11)
-    parser.add_argument("--by-hand", help="what bench/run builds from bench/python")
+    parser.add_argument("--in-c", help="what bench/run builds from bench/python")
     options = parser.parse_args()
     runs = options.runs
-    one_process(runs, options.by_hand)
+    one_process(runs, options.in_c)
     two_processes(runs)
     pickled(runs)
     imported(runs)

@@ -117,3 +117,35 @@ TEST(each_link_has_its_turn)
 	let_end(&other);
 	sendfd_inbox_close(inbox);
 }
+
+/* Their signals had no room in the queue. A loop that sleeps until there is a signal gets what is behind. */
+TEST(mail_behind_what_is_discarded_is_announced)
+{
+	target = getpid();
+	sigset_t set = set_of(S, SIGIO, 0);
+	for (int bytes = 0; bytes <= 90; bytes += 30) {
+		sendfd_inbox *inbox = open_inbox(S, 0);
+		struct child one = fork_child(sends_when_told, NULL);
+		struct rlimit limit;
+		let_send(&one, 1);
+		expect_number(inbox, 1);
+		CHECK(getrlimit(RLIMIT_SIGPENDING, &limit) == 0);
+		set_limit(RLIMIT_SIGPENDING, 0);
+		let_send(&one, TOO_LARGE(bytes));
+		let_send(&one, 2);
+		set_limit(RLIMIT_SIGPENDING, limit.rlim_cur);
+		int fd = -EAGAIN;
+		for (int waits = 0; fd < 0; waits++) {
+			siginfo_t si;
+			sendfd_info info;
+			CHECK(waits < 10 && sigtimedwait(&set, &si, &NOW) > 0, "asleep");
+			fd = sendfd_claim(inbox, &si, &info);
+			CHECK(fd >= 0 || fd == -EMSGSIZE || fd == -EAGAIN, "%s", errno_name(-fd));
+			if (fd == -EMSGSIZE)
+				CHECK_OK(sendfd_discard(inbox, &info));
+		}
+		take_number(fd, 2);
+		let_end(&one);
+		sendfd_inbox_close(inbox);
+	}
+}

@@ -71,6 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_answer_is_not_believed_for_long() {
+        assert_eq!(check_at(5000), Ok(()));
+        assert_eq!(BELIEVED_UNTIL.get(), 5000 + BELIEVED_MS);
+        assert_eq!(check_at(5000 + BELIEVED_MS), Ok(()));
+        assert_eq!(BELIEVED_UNTIL.get(), 5000 + BELIEVED_MS);
+        assert_eq!(check_at(5001 + BELIEVED_MS), Ok(()));
+        assert_eq!(BELIEVED_UNTIL.get(), 5001 + 2 * BELIEVED_MS);
+    }
+
+    #[test]
     fn a_thread_with_a_table_of_its_own_is_told() {
         assert_eq!(check(), Ok(()));
         let other = std::thread::spawn(|| {

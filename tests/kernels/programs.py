@@ -41,7 +41,7 @@ class Programs:
 
     def compile(self, source):
         target = self.out / (source.stem + ".o")
-        headers = [TESTS / "harness/harness.h", ROOT / "include/sendfd.h"]
+        headers = [*(TESTS / "harness").glob("*.h"), ROOT / "include/sendfd.h"]
         if is_older(target, [source, *headers]):
             subprocess.run([self.cc, *FLAGS, "-c", "-o", target, source], check=True)
         return target

@@ -29,7 +29,7 @@ impl Compiler {
 
     /// The names of all programs.
     pub(crate) fn programs(&self) -> Vec<String> {
-        let mut names: Vec<_> = c_files(&self.root.join("tests/c"))
+        let mut names: Vec<_> = files(&self.root.join("tests/c"), "c")
             .iter()
             .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
             .collect();
@@ -65,14 +65,16 @@ impl Compiler {
             return Err(format!("{} is not there: run `make` first", library.display()));
         }
         let directory = self.root.join("tests/c");
-        let mut sources = c_files(&directory.join("harness"));
+        let harness = directory.join("harness");
+        let mut sources = files(&harness, "c");
         sources.push(directory.join(format!("{name}.c")));
         let mut inputs = sources.clone();
-        inputs.extend([self.header_file(), directory.join("harness/harness.h"), library.clone()]);
+        inputs.extend(files(&harness, "h"));
+        inputs.extend([self.header_file(), library.clone()]);
 
         let mut cc = self.tool("cc");
         cc.args(["-std=gnu11", "-O1", "-g", "-pthread"]).args(WARNINGS);
-        cc.arg("-I").arg(directory.join("harness")).arg("-I").arg(self.root.join("include"));
+        cc.arg("-I").arg(harness).arg("-I").arg(self.root.join("include"));
         cc.args(&sources);
         match linked {
             Linked::Shared => {
@@ -126,10 +128,10 @@ impl Compiler {
     }
 }
 
-fn c_files(directory: &Path) -> Vec<PathBuf> {
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).expect("the directory of the C tests");
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.filter(|path| path.extension() == Some(OsStr::new("c"))).collect()
+    paths.filter(|path| path.extension() == Some(OsStr::new(extension))).collect()
 }
 
 /// Runs `cc`, unless `output` is newer than all `inputs`. The file appears at once, whole: several

@@ -5,10 +5,10 @@
 
 static bool clock_is_broken;
 
-/* In the place of the C library's. */
+/* In the place of the C library's. The coarse clock is read where it cannot fail, and is not asked whether it has. */
 int clock_gettime(clockid_t clock, struct timespec *ret_now)
 {
-	if (clock_is_broken) {
+	if (clock_is_broken && clock != CLOCK_MONOTONIC_COARSE) {
 		errno = EINVAL;
 		return -1;
 	}

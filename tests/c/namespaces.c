@@ -164,13 +164,6 @@ CELL(user_to_root, ROOT, AS_IS, IN(plain), .error = EPERM)
 CELL(from_undumpable, 0, IN(plain), IN(undumpable), .pid = SENDER, .uid = PLAIN)
 CELL(to_undumpable, 0, IN(undumpable), IN(plain), .pid = SENDER, .uid = PLAIN)
 
-static void have_only(uint64_t capabilities)
-{
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct sets[2] = {{(unsigned)capabilities, (unsigned)capabilities, 0}, {0, 0, 0}};
-	CHECK(syscall(SYS_capset, &head, sets) == 0);
-}
-
 static void powerless(void) { have_only(0); }
 
 static void another_who_may_kill(void)

@@ -167,14 +167,10 @@ static void dies_with_a_clone(void *arg)
 
 TEST_NEEDS(the_address_of_the_dead, PIDFS)
 {
-	struct stat stat;
 	siginfo_t info;
 	struct child dying = fork_child(dies_with_a_clone, NULL);
 	child_hear(&dying);
-	pidfd = my_pidfd_open(dying.pid);
-	CHECK(pidfd >= 0 && fstat(pidfd, &stat) == 0);
-	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)stat.st_ino, S);
-	close(pidfd);
+	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)inode_of(dying.pid), S);
 	child_tell(&dying, 0);
 	pid_t clone = (pid_t)child_hear(&dying);
 	CHECK(waitid(P_PID, (id_t)dying.pid, &info, WEXITED | WNOWAIT) == 0);
@@ -306,11 +302,7 @@ TEST_NEEDS(root_without_proc_to_a_user, ROOT | PIDFS)
 
 static void is_root(void *arg)
 {
-	struct stat stat;
-	int fd = my_pidfd_open(target);
-	CHECK(fd >= 0 && fstat(fd, &stat) == 0);
-	close(fd);
-	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)stat.st_ino, S);
+	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)inode_of(target), S);
 	CHECK_OK(send_to_address(address));
 	(void)arg;
 }

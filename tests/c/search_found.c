@@ -62,13 +62,6 @@ TEST_NEEDS(found_by_a_link_that_stays_inside, NEEDS) { check_found("/run/sendfd"
 TEST_NEEDS(found_by_a_relative_link, NEEDS) { check_found("/run/sendfd", elsewhere_by_a_relative_link); }
 TEST_NEEDS(found_on_an_overlay, NEEDS) { check_found("/run/sendfd", overlay); }
 
-static void have_only(unsigned capabilities)
-{
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct sets[2] = {{capabilities, capabilities, 0}, {0, 0, 0}};
-	CHECK(syscall(SYS_capset, &head, sets) == 0);
-}
-
 /* In its own root, by a plain user, of a container in which there is nothing but its own. */
 static void user_in_a_container(void *arg)
 {

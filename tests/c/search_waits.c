@@ -10,13 +10,6 @@
 static pid_t target;
 static int pidfd;
 
-static void on_a_tmpfs(void)
-{
-	CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
-	CHECK(mount("none", "/mnt", "tmpfs", 0, "mode=755") == 0);
-	CHECK(setenv("SENDFD_DIR", "/mnt", 1) == 0);
-}
-
 static struct child elsewhere(void (*run)(void *))
 {
 	struct child child = fork_child(run, NULL);
@@ -35,11 +28,7 @@ static void try_to(void (*send)(void *))
 static int attach(int socket_, bool listens)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat stat;
-	int self = my_pidfd_open(getpid());
-	CHECK(self >= 0 && fstat(self, &stat) == 0);
-	close(self);
-	snprintf(address.sun_path, sizeof address.sun_path, "/mnt/sendfd.1.%lu.%d", (unsigned long)stat.st_ino, S);
+	snprintf(address.sun_path, sizeof address.sun_path, "/mnt/sendfd.1.%lu.%d", (unsigned long)inode_of(getpid()), S);
 	return (listens ? bind : connect)(socket_, (struct sockaddr *)&address, sizeof address);
 }
 
@@ -95,7 +84,7 @@ static void waits_while_traced(void)
 
 TEST_NEEDS(signals_do_not_end_the_wait, NEEDS)
 {
-	on_a_tmpfs();
+	on_a_tmpfs("mode=755");
 	struct child receiver = elsewhere(has_no_room);
 	try_to(waits_between_signals);
 	child_tell(&receiver, 0);
@@ -106,7 +95,7 @@ TEST_NEEDS(signals_do_not_end_the_wait, NEEDS)
 TEST_NEEDS(it_sleeps, NEEDS | PTRACE)
 {
 	long others;
-	on_a_tmpfs();
+	on_a_tmpfs("mode=755");
 	struct child receiver = elsewhere(has_no_room);
 	pid_t pid = fork();
 	CHECK(pid >= 0);
@@ -141,7 +130,7 @@ static void may_not_go_there(void *arg)
 
 TEST_NEEDS(found_by_its_older_name, NEEDS)
 {
-	on_a_tmpfs();
+	on_a_tmpfs("mode=755");
 	struct child receiver = elsewhere(has_no_pidfds);
 	try_to(may_not_go_there);
 	child_join(&receiver);
@@ -169,7 +158,7 @@ static void cannot_see_it(void *arg)
 
 TEST_NEEDS(found_by_the_network_of_a_pidfd, NEEDS | PID_NAMESPACE)
 {
-	on_a_tmpfs();
+	on_a_tmpfs("mode=755");
 	CHECK(setenv("SENDFD_DIR", "", 1) == 0);
 	struct child receiver = elsewhere(has_no_directory);
 	pidfd = my_pidfd_open(target);

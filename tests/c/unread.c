@@ -340,11 +340,7 @@ TEST_WITH(what_a_squatter_sends_back_does_not_stall_a_sender, 60, ROOT | PIDFS)
 	struct child victim = fork_child(stays, NULL);
 	child_hear(&victim);
 	/* The name that the victim's inbox would have. */
-	struct stat task;
-	int pidfd = my_pidfd_open(victim.pid);
-	CHECK(pidfd >= 0 && fstat(pidfd, &task) == 0);
-	close(pidfd);
-	snprintf(name, sizeof name, "sendfd.1/%lu/%d", (unsigned long)task.st_ino, S);
+	snprintf(name, sizeof name, "sendfd.1/%lu/%d", (unsigned long)inode_of(victim.pid), S);
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);
 	struct child squatter = fork_child(squats, NULL);

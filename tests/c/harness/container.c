@@ -9,11 +9,7 @@ char file_name[64];
 
 void name_of(pid_t pid)
 {
-	struct stat stat;
-	int pidfd = my_pidfd_open(pid);
-	CHECK(pidfd >= 0 && fstat(pidfd, &stat) == 0);
-	close(pidfd);
-	snprintf(file_name, sizeof file_name, "sendfd.1.%lu.%d", (unsigned long)stat.st_ino, S);
+	snprintf(file_name, sizeof file_name, "sendfd.1.%lu.%d", (unsigned long)inode_of(pid), S);
 }
 
 const char *in(const char *directory)
@@ -32,29 +28,6 @@ void fresh_directories(void)
 	CHECK(mount("none", "/run", "tmpfs", 0, "mode=755") == 0);
 	CHECK(mount("none", "/dev/shm", "tmpfs", 0, "mode=1777") == 0);
 	CHECK(unsetenv("SENDFD_DIR") == 0);
-}
-
-int listen_at(const char *path, int type)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int socket_ = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	CHECK(strlen(path) < sizeof address.sun_path);
-	strcpy(address.sun_path, path);
-	CHECK(bind(socket_, (struct sockaddr *)&address, sizeof address) == 0, "%s", path);
-	CHECK(listen(socket_, 0) == 0);
-	return socket_;
-}
-
-int connect_at(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int socket_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	CHECK(strlen(path) < sizeof address.sun_path);
-	strcpy(address.sun_path, path);
-	if (connect(socket_, (struct sockaddr *)&address, sizeof address) == 0)
-		return socket_;
-	close(socket_);
-	return -1;
 }
 
 /* A link that nobody has followed today is not in memory alone: its time of access has to be written. */

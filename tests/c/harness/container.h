@@ -13,8 +13,6 @@ void fresh_directories(void);
 extern char file_name[64]; /* of the socket of the target */
 void name_of(pid_t pid);   /* who is the target */
 const char *in(const char *directory); /* its path there; good until it has been called twice more */
-int listen_at(const char *path, int type);
-int connect_at(const char *path); /* -1 and errno */
 void make_link(const char *to, const char *path);
 void link_directory(const char *to); /* in the place of /run/sendfd */
 

@@ -185,6 +185,8 @@ void forget_dead_links(void); /* called before the descriptors are counted at th
 void inbox_name(pid_t pid, int sig, char *ret_name, size_t room);
 int raw_connect(const char *name); /* around the library; -errno */
 int raw_listen(const char *name);
+int listen_at(const char *path, int type); /* at a file, likewise */
+int connect_at(const char *path); /* -1 and errno */
 int raw_send(int socket, const void *bytes, size_t len, const int *fds, size_t nfds); /* -errno */
 struct wire {
 	char magic[4];
@@ -205,6 +207,7 @@ long queued_signals(void);
 void become(uid_t uid); /* for good, group and supplementary groups, too */
 uid_t lonely_uid(void); /* one that no other running test has: limits are per user */
 int my_pidfd_open(pid_t pid); /* -1 and errno */
+ino_t inode_of(pid_t pid); /* of its pidfd */
 bool have_pidfd(void);
 bool peers_can_be_asked_for(void); /* whether the kernel tells who may signal the peer of a socket */
 bool pending(int sig);
@@ -213,5 +216,7 @@ sigset_t set_of(int sig, ...); /* ends with 0 */
 void refuse_call(long number, int error); /* from now on this call gives error (seccomp) */
 enum scope { ABSTRACT_SOCKETS = 1, SIGNALS = 2 };
 bool landlock_scope(uint64_t scopes); /* nothing outside is reached from now on */
+void on_a_tmpfs(const char *options); /* that is on /mnt in a mount namespace of its own, and SENDFD_DIR */
+void have_only(unsigned capabilities); /* of all that root has */
 void be_contained(void); /* no_new_privs, and the calls that containers have by default (seccomp) */
 #endif

@@ -130,6 +130,29 @@ int raw_listen(const char *name)
 	return fd;
 }
 
+int listen_at(const char *path, int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int socket_ = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(strlen(path) < sizeof address.sun_path);
+	strcpy(address.sun_path, path);
+	CHECK(bind(socket_, (struct sockaddr *)&address, sizeof address) == 0, "%s", path);
+	CHECK(listen(socket_, 0) == 0);
+	return socket_;
+}
+
+int connect_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int socket_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CHECK(strlen(path) < sizeof address.sun_path);
+	strcpy(address.sun_path, path);
+	if (connect(socket_, (struct sockaddr *)&address, sizeof address) == 0)
+		return socket_;
+	close(socket_);
+	return -1;
+}
+
 int raw_send(int socket, const void *bytes, size_t len, const int *fds, size_t nfds)
 {
 	union {

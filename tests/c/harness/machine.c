@@ -100,6 +100,15 @@ uid_t lonely_uid(void)
 
 int my_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
+ino_t inode_of(pid_t pid)
+{
+	struct stat stat;
+	int pidfd = my_pidfd_open(pid);
+	CHECK(pidfd >= 0 && fstat(pidfd, &stat) == 0);
+	close(pidfd);
+	return stat.st_ino;
+}
+
 bool have_pidfd(void)
 {
 	int fd = my_pidfd_open(getpid());

@@ -1,10 +1,12 @@
-/* Sandboxes that a process enters for good. */
+/* What a process enters or gives up for good. */
 #include "harness.h"
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 
 bool landlock_scope(uint64_t scopes)
@@ -19,6 +21,20 @@ bool landlock_scope(uint64_t scopes)
 	bool done = syscall(SYS_landlock_restrict_self, fd, 0) == 0;
 	close(fd);
 	return done;
+}
+
+void on_a_tmpfs(const char *options)
+{
+	CHECK(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+	CHECK(mount("none", "/mnt", "tmpfs", 0, options) == 0);
+	CHECK(setenv("SENDFD_DIR", "/mnt", 1) == 0);
+}
+
+void have_only(unsigned capabilities)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{capabilities, capabilities, 0}, {0, 0, 0}};
+	CHECK(syscall(SYS_capset, &head, sets) == 0);
 }
 
 /* Of the calls that the default profile of container engines allows, those that a program with this

@@ -84,14 +84,6 @@ static void expect_byte(sendfd_inbox *inbox, char byte)
 	CHECK_EQ(got, byte);
 }
 
-static void look_while(sendfd_inbox *inbox, struct child *child)
-{
-	struct timespec moment = in_ms(5);
-	while (!readable(child->from))
-		CHECK_EQ(sendfd_recv(inbox, NULL, &moment), -ETIMEDOUT);
-	child_hear(child);
-}
-
 static void one_user_takes_what_it_gets(unsigned flags)
 {
 	need_backlog(2 * 21, flags); /* its two names share it */

@@ -178,6 +178,7 @@ sendfd_inbox *open_inbox(int sig, unsigned flags);
 int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s, checked; the fd */
 void expect_number(sendfd_inbox *inbox, long number);
 void expect_empty(sendfd_inbox *inbox);
+void look_while(sendfd_inbox *inbox, struct child *child); /* no mail comes until the child has something to tell */
 void fill_mailbox(pid_t pid, int sig, int *ret_sent); /* until EAGAIN */
 int send_among_many(pid_t pid, long number); /* by root without powers: all that root has in flight counts */
 void forget_dead_links(void); /* called before the descriptors are counted at the end */

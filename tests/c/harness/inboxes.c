@@ -37,6 +37,16 @@ void expect_empty(sendfd_inbox *inbox)
 	CHECK(!readable(sendfd_inbox_fileno(inbox)), "empty, but its descriptor polls readable");
 }
 
+void look_while(sendfd_inbox *inbox, struct child *child)
+{
+	struct timespec moment = in_ms(5);
+	while (!readable(child->from)) {
+		int fd = sendfd_recv(inbox, NULL, &moment);
+		CHECK(fd == -ETIMEDOUT, "%d", fd);
+	}
+	child_hear(child);
+}
+
 /* What other tests have in flight takes no longer than they do. */
 int send_among_many(pid_t pid, long number)
 {

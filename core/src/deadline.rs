@@ -28,7 +28,7 @@ impl Deadline {
     pub(crate) fn at_most(self, part: Duration) -> Deadline {
         let part = Deadline::after(Some(part));
         match (self, part) {
-            (Deadline::At(end), Deadline::At(sooner)) if sooner < end => part,
+            (Deadline::At(end), Deadline::At(part)) => Deadline::At(end.min(part)),
             (Deadline::Never, _) => part,
             (Deadline::Now | Deadline::At(_), _) => self,
         }

@@ -39,10 +39,39 @@ fn read_first(stream: RawFd, bytes: &mut [u8]) -> Result<(usize, Option<OwnedFd>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::alone::{is_alone, limit_descriptors};
     use std::io::Write;
     use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::UnixStream;
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn one_for_which_there_is_no_room_is_told_of() {
+        if !is_alone("receive::stream::tests::one_for_which_there_is_no_room_is_told_of") {
+            return;
+        }
+        let (here, there) = UnixStream::pair().expect("two sockets");
+        let send = || {
+            let mut bytes = [std::io::IoSlice::new(b"x")];
+            message::send(there.as_fd(), &mut bytes, &[there.as_raw_fd()], message::Only::Any)
+        };
+        send().expect("room");
+        send().expect("room");
+        limit_descriptors(64);
+        let mut hoard = Vec::new();
+        let full = loop {
+            match there.try_clone() {
+                Ok(copy) => hoard.push(copy),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.raw_os_error(), Some(libc::EMFILE));
+        let lost = read_with_fd(here.as_raw_fd(), &mut [0]);
+        assert_eq!(lost.expect_err("no room").raw_os_error(), Some(libc::EMFILE));
+        hoard.pop();
+        let (count, fd) = read_with_fd(here.as_raw_fd(), &mut [0]).expect("room");
+        assert_eq!((count, fd.is_some()), (1, true));
+    }
 
     fn pidfds() -> usize {
         let links = std::fs::read_dir("/proc/self/fd").expect("it is there");

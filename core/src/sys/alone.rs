@@ -16,3 +16,11 @@ pub(crate) fn is_alone(test: &str) -> bool {
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
     false
 }
+
+/// So many descriptors may be open in this process.
+pub(crate) fn limit_descriptors(most: libc::rlim_t) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: a valid limit.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(set, 0);
+}

@@ -5,7 +5,7 @@
 //! here retries, waits longer than it was told, or decides anything.
 
 #[cfg(test)]
-mod alone;
+pub(crate) mod alone;
 pub(crate) mod cancel;
 pub(crate) mod clock;
 pub(crate) mod environment;

@@ -87,10 +87,9 @@ impl Reply {
             return false;
         }
         socket::stop_reading(place);
-        let shows_all = socket::pass_credentials(place).is_ok();
-        let is_empty = message::waits(place) == Ok(Waits::End);
+        let looked = socket::pass_credentials(place).and_then(|()| message::waits(place));
         // KERNEL: a socket that asks for credentials takes a name when it sends.
-        shows_all && socket::pass_no_credentials(place).is_ok() && is_empty
+        socket::pass_no_credentials(place).is_ok() && looked == Ok(Waits::End)
     }
 }
 

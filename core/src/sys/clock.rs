@@ -29,3 +29,21 @@ pub(crate) fn time_of_thread() -> Result<Duration> {
     let time = Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
     Ok(time)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coarse_clock_is_that_of_the_monotonic_one() {
+        let mut now = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: the pointer is to a timespec that the call fills.
+        let told = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr()) };
+        assert_eq!(told, 0);
+        // SAFETY: filled by the successful call above.
+        let now = unsafe { now.assume_init() };
+        let exact = i128::from(now.tv_sec) * 1000 + i128::from(now.tv_nsec) / 1_000_000;
+        // A tick, and what the machine makes of it.
+        assert!((exact - i128::from(coarse_ms())).abs() < 500);
+    }
+}

@@ -334,6 +334,35 @@ mod tests {
         assert_eq!(mark(-1), Err(Errno(libc::EBADF)));
     }
 
+    fn flags(fd: &impl AsRawFd) -> (bool, bool) {
+        // SAFETY: takes no pointers.
+        let ask = |what| unsafe { libc::fcntl(fd.as_raw_fd(), what) };
+        let (own, shared) = (ask(libc::F_GETFD), ask(libc::F_GETFL));
+        assert!(own >= 0 && shared >= 0);
+        (own & libc::FD_CLOEXEC != 0, shared & libc::O_NONBLOCK != 0)
+    }
+
+    #[test]
+    fn nothing_is_inherited_by_another_program() {
+        use crate::sys::socket::{self, Blocking};
+        let listener = socket::create(Blocking::No).expect("a socket");
+        let name = format!("sendfd-flags-{}", crate::sys::ids::process());
+        socket::bind(listener.as_fd(), name.as_bytes()).expect("free");
+        socket::listen(listener.as_fd(), 1).expect("bound");
+        let connected = socket::create(Blocking::Yes).expect("a socket");
+        socket::connect(connected.as_fd(), name.as_bytes()).expect("listens");
+        let accepted = socket::accept(listener.as_fd()).expect("it waits");
+        let (one, other) = socket::pair().expect("two sockets");
+        for fd in [&listener, &accepted, &one, &other, &crate::sys::eventfd::create().expect("one")]
+        {
+            assert_eq!(flags(fd), (true, true));
+        }
+        assert_eq!(flags(&connected), (true, false));
+        assert_eq!(flags(&crate::sys::epoll::create().expect("one")), (true, false));
+        assert_eq!(flags(&crate::sys::file::open(c"/dev/null").expect("there")), (true, false));
+        assert_eq!(flags(&path::directory(c"/").expect("there")), (true, false));
+    }
+
     #[test]
     fn each_number_from_0_on_may_be_open() {
         for number in [0, 1, RawFd::MAX] {

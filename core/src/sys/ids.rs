@@ -55,3 +55,14 @@ pub(crate) fn is_thread_of(process: i32, thread: i32) -> bool {
     // KERNEL: whether there is such a thread comes before whether it may be signalled.
     asked == 0 || super::Errno::last() == super::Errno(libc::EPERM)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_and_the_saved_user_are_ours() {
+        let ours = Uids { real: 1, effective: 2, saved: 3 };
+        assert_eq!([0, 1, 2, 3, 4].map(|uid| ours.admit(uid)), [false, true, false, true, false]);
+    }
+}

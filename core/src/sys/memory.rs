@@ -56,6 +56,17 @@ pub(super) fn wipe_on_fork<T: Zeroed>(value: &'static T) -> bool {
     !cfg!(miri) && unsafe { libc::madvise(page, size_of::<T>(), libc::MADV_WIPEONFORK) == 0 }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_have_other_pages_than_we() {
+        let page = zeroed::<AtomicU32>().expect("memory");
+        assert_eq!(wipe_on_fork(page), !cfg!(miri));
+    }
+}
+
 /// An allocator that fails where a test says so.
 #[cfg(test)]
 pub(crate) mod scarce {

@@ -103,6 +103,24 @@ mod tests {
     }
 
     #[test]
+    fn the_capability_is_that_of_this_thread() {
+        let shown = || {
+            let status = file::read(c"/proc/thread-self/status").expect("it is there");
+            let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+            let set = u64::from_str_radix(set.expect("a line").trim(), 16).expect("a number");
+            set & 1 << 21 != 0
+        };
+        assert_eq!(may_leave(), shown());
+        let other = std::thread::spawn(move || {
+            // A call of the C library would change the user of all threads.
+            // SAFETY: takes numbers only; this thread ends at once. Where it may not, it has no capabilities.
+            unsafe { libc::syscall(libc::SYS_setresuid, 65533, 65533, 65533) };
+            (may_leave(), shown())
+        });
+        assert_eq!(other.join().expect("a thread"), (false, false));
+    }
+
+    #[test]
     fn only_a_namespace_can_be_gone_to() {
         let null = file::open(c"/dev/null").expect("it is there");
         assert!(socket_in(null.as_fd(), Blocking::No).is_err());

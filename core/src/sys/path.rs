@@ -50,10 +50,7 @@ pub(crate) fn directory_under(root: BorrowedFd<'_>, path: &CStr) -> Result<Priva
 
 /// What has this name in such a directory, and is in the same file system.
 pub(crate) fn entry_under(directory: BorrowedFd<'_>, name: &CStr) -> Result<PrivateFd> {
-    let resolve = libc::RESOLVE_BENEATH
-        | libc::RESOLVE_NO_XDEV
-        | libc::RESOLVE_NO_SYMLINKS
-        | libc::RESOLVE_NO_MAGICLINKS;
+    let resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_XDEV | libc::RESOLVE_NO_SYMLINKS;
     under(directory, name, libc::O_NOFOLLOW, resolve)
 }
 
@@ -219,4 +216,38 @@ pub(crate) fn rename(directory: BorrowedFd<'_>, from: &CStr, to: &CStr) -> Resul
 pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     // SAFETY: a string that ends with a zero byte.
     check(unsafe { libc::unlinkat(directory.as_raw_fd(), name.as_ptr(), 0) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_directory_is_none_but_a_directory() {
+        assert!(directory(c"/proc/self").is_ok());
+        assert_eq!(directory(c"/proc/self/exe").err(), Some(Errno(libc::ENOTDIR)));
+        assert_eq!(directory(c"/proc/self/none").err(), Some(Errno(libc::ENOENT)));
+    }
+
+    #[test]
+    fn nothing_leads_out_of_a_directory_of_others() {
+        let place = std::env::temp_dir().join(format!("sendfd-path-{}", std::process::id()));
+        std::fs::create_dir(&place).expect("room");
+        std::fs::write(place.join("file"), "").expect("room");
+        std::os::unix::fs::symlink(".", place.join("here")).expect("room");
+        let theirs = std::ffi::CString::new(place.as_os_str().as_bytes()).expect("no zero byte");
+        let (theirs, root) = (directory(&theirs).expect("it is"), directory(c"/").expect("it is"));
+        let refusal = |directory: &PrivateFd, name| entry_under(directory.as_fd(), name).err();
+        let above = format!("../sendfd-path-{}/file", std::process::id());
+        let above = std::ffi::CString::new(above).expect("no zero byte");
+        let told = [c"file", c"here/file", c"/proc", &above].map(|name| refusal(&theirs, name));
+        std::fs::remove_dir_all(&place).expect("it is there");
+        assert_eq!(told[..2], [None, Some(Errno(libc::ELOOP))]);
+        // KERNEL: in memory alone, it may be seen only that this is not found in the simplest way.
+        for outside in [told[2], told[3], refusal(&root, c"proc")] {
+            assert!(matches!(outside, Some(Errno(libc::EXDEV | libc::EAGAIN))), "{outside:?}");
+        }
+    }
 }

@@ -14,9 +14,9 @@ struct Set(Vec<c_ulong>);
 
 impl Set {
     fn up_to(highest: usize) -> Result<Set> {
-        let mut words = Vec::new();
-        words.try_reserve_exact(highest / BITS + 1).map_err(|_| Errno(libc::ENOMEM))?;
-        words.resize(highest / BITS + 1, 0);
+        let (mut words, count) = (Vec::new(), highest / BITS + 1);
+        words.try_reserve_exact(count).map_err(|_| Errno(libc::ENOMEM))?;
+        words.resize(count, 0);
         Ok(Set(words))
     }
 
@@ -65,4 +65,78 @@ pub(super) fn poll(polled: &mut [libc::pollfd], timeout_ms: c_int) -> Result<c_i
             if event == libc::POLLOUT { seen(&writable, event) } else { seen(&readable, event) };
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_set_has_what_was_inserted() {
+        for (highest, words) in [(0, 1), (63, 1), (64, 2), (127, 2), (128, 3)] {
+            assert_eq!(Set::up_to(highest).expect("memory").0.len(), words * 64 / BITS);
+        }
+        for number in [0, 1, 2, 63, 64, 65, 127, 128, 200] {
+            let mut set = Set::up_to(200).expect("memory");
+            set.insert(number);
+            set.insert(number);
+            assert!((0..=200).all(|other| set.contains(other) == (other == number)));
+        }
+        let mut all = Set::up_to(200).expect("memory");
+        (0..=200).for_each(|number| all.insert(number));
+        assert!((0..=200).all(|number| all.contains(number)));
+    }
+
+    fn entry(fd: c_int, events: c_short) -> libc::pollfd {
+        libc::pollfd { fd, events, revents: -1 }
+    }
+
+    #[test]
+    fn it_is_told_what_poll_tells() {
+        let (mut here, there) = UnixStream::pair().expect("two sockets");
+        let (one, other) = (here.as_raw_fd(), there.as_raw_fd());
+        let look = |events: [c_short; 2], timeout_ms| {
+            let mut polled = [entry(one, events[0]), entry(other, events[1])];
+            let found = poll(&mut polled, timeout_ms);
+            found.map(|found| (found, polled.map(|entry| entry.revents)))
+        };
+        let (reads, writes) = (libc::POLLIN, libc::POLLOUT);
+        assert_eq!(look([reads, reads], 0), Ok((0, [0, 0])));
+        assert_eq!(look([writes, reads], -1), Ok((1, [writes, 0])));
+        assert_eq!(look([reads, writes], -1), Ok((1, [0, writes])));
+        assert_eq!(look([writes, writes], 0), Ok((2, [writes, writes])));
+        here.write_all(b"x").expect("room");
+        assert_eq!(look([reads, reads], -1), Ok((1, [0, reads])));
+        assert_eq!(look([writes, reads], 5000), Ok((2, [writes, reads])));
+        here.set_nonblocking(true).expect("a socket");
+        while here.write(&[0; 4096]).is_ok() {}
+        assert_eq!(look([writes, reads], 0), Ok((1, [0, reads])));
+        drop(there);
+        assert_eq!(poll(&mut [entry(one, reads)], -1), Ok(1), "the end");
+    }
+
+    #[test]
+    fn it_waits_as_long_as_it_is_told() {
+        let (here, _there) = UnixStream::pair().expect("two sockets");
+        for timeout_ms in [30, 1010] {
+            let (start, least) = (Instant::now(), Duration::from_millis(timeout_ms));
+            let timeout_ms = c_int::try_from(timeout_ms).expect("small");
+            let mut polled = [entry(here.as_raw_fd(), libc::POLLIN)];
+            assert_eq!(poll(&mut polled, timeout_ms), Ok(0));
+            let waited = start.elapsed();
+            assert!(waited >= least && waited < least + Duration::from_millis(900), "{waited:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_kernel_has_open_is_not_open() {
+        for number in [-1, c_int::MIN, 1 << 30, c_int::MAX] {
+            let told = poll(&mut [entry(number, libc::POLLIN)], 0);
+            assert_eq!(told, Err(Errno(libc::EBADF)));
+        }
+    }
 }

@@ -3,16 +3,6 @@
 
 #include <netinet/in.h>
 
-#define LEN(array) (sizeof(array) / sizeof(*(array)))
-
-static sendfd_outbox *open_outbox(pid_t pid)
-{
-	sendfd_outbox *outbox = NULL;
-	struct timespec limit = in_ms(10000);
-	CHECK_OK(sendfd_outbox_open(pid, S, &limit, &outbox));
-	return outbox;
-}
-
 static int ask(sendfd_outbox *outbox, const char *question, long ms)
 {
 	struct timespec limit = in_ms(ms);
@@ -66,7 +56,7 @@ TEST(answers_of_every_size)
 	for (unsigned flags = 0; flags < 4; flags++) {
 		struct child child = fork_child(answerer, &flags);
 		child_hear(&child);
-		sendfd_outbox *outbox = open_outbox(child.pid);
+		sendfd_outbox *outbox = open_outbox(child.pid, S);
 		for (size_t s = 0; s < LEN(sizes); s++) {
 			int fds[SENDFD_MAX_FDS], sent = make_memfd(9);
 			sendfd_info info;
@@ -138,7 +128,7 @@ TEST(no_answer)
 	for (enum way way = CLOSE_UNANSWERED; way <= FORGET; way++) {
 		struct child child = fork_child(unwilling, &way);
 		child_hear(&child);
-		sendfd_outbox *outbox = open_outbox(child.pid);
+		sendfd_outbox *outbox = open_outbox(child.pid, S);
 		if (way == FORGET) {
 			struct timespec brief = in_ms(40);
 			CHECK_TIMES_OUT(
@@ -197,7 +187,7 @@ TEST(an_empty_message_is_no_answer)
 TEST(the_asker_is_gone)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	char question[100];
 	CHECK_ERR(ask(outbox, "in vain", 0), EAGAIN);
 	sendfd_info info = take_request(inbox, question);
@@ -231,7 +221,7 @@ static void *answer_with_witness(void *inbox)
 static void one_that_does_not_fit(size_t max_fds, size_t max_len, int error)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	witness = make_witness();
 	pthread_t thread = thread_start(answer_with_witness, inbox);
 	int fds[3] = {-7, -7, -7};
@@ -277,7 +267,7 @@ static void *answer_later(void *inbox)
 TEST(answered_from_another_thread_after_the_inbox_was_closed)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	pthread_t asker = thread_start(ask_for_ever, outbox);
 	int fds[1];
 	struct timespec limit = in_ms(10000);
@@ -304,7 +294,7 @@ static void answer_for_it(void *arg)
 TEST(the_place_can_be_handed_on)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	pthread_t asker = thread_start(ask_for_ever, outbox);
 	held.reply = -1;
 	sendfd_info info;
@@ -325,7 +315,7 @@ TEST(the_place_can_be_handed_on)
 TEST(claimed_requests_are_answered)
 {
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	sigset_t set = set_of(S, SIGIO, 0);
 	struct timespec limit = in_ms(10000);
 	for (int by_signalfd = 0; by_signalfd < 2; by_signalfd++) {
@@ -446,7 +436,7 @@ TEST(many_requests_under_way_are_answered_in_any_order)
 {
 	enum { THREADS = 100, ROUNDS = 50 };
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	sendfd_outbox *outbox = open_outbox(getpid());
+	sendfd_outbox *outbox = open_outbox(getpid(), S);
 	pthread_t threads[THREADS];
 	for (int i = 0; i < THREADS; i++)
 		threads[i] = thread_start(ask_many, outbox);

@@ -4,7 +4,6 @@
 static pid_t target;
 static const size_t LENGTHS[] = {0, 1, 15, 16, 4095, 4096, 65535, SENDFD_MAX_DATA};
 static const size_t COUNTS[] = {1, 2, 3, 127, 251, SENDFD_MAX_FDS};
-#define LEN(array) (sizeof(array) / sizeof *(array))
 
 static unsigned char byte_at(size_t len, size_t i) { return (unsigned char)(len * 31 + i * 7 + i / 251); }
 

@@ -39,6 +39,7 @@
 #include "sendfd.h"
 
 #define S SENDFD_SIGNO
+#define LEN(array) (sizeof(array) / sizeof(*(array)))
 
 #ifndef SYS_epoll_wait /* aarch64: what epoll_wait() calls there */
 #define SYS_epoll_wait SYS_epoll_pwait
@@ -175,6 +176,7 @@ int lingering_socket(int *ret_other);
 extern const struct timespec NOW; /* {0, 0} */
 struct timespec in_ms(long ms);
 sendfd_inbox *open_inbox(int sig, unsigned flags);
+sendfd_outbox *open_outbox(pid_t pid, int sig); /* with 10 s */
 int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s, checked; the fd */
 void expect_number(sendfd_inbox *inbox, long number);
 void expect_empty(sendfd_inbox *inbox);

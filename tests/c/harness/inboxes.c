@@ -16,6 +16,15 @@ sendfd_inbox *open_inbox(int sig, unsigned flags)
 	return inbox;
 }
 
+sendfd_outbox *open_outbox(pid_t pid, int sig)
+{
+	sendfd_outbox *outbox = NULL;
+	struct timespec limit = in_ms(10000);
+	CHECK_OK(sendfd_outbox_open(pid, sig, &limit, &outbox));
+	CHECK(outbox);
+	return outbox;
+}
+
 int recv_soon(sendfd_inbox *inbox, sendfd_info *info)
 {
 	struct timespec limit = in_ms(10000 * (long)slower());

@@ -41,7 +41,7 @@ pub(crate) const OLDER: [Older; 3] = [
 ];
 
 /// Programs about whom a parcel is for and whom it is from; the rest of the library asks for no pidfd.
-const WHO_IS_WHO: [&str; 21] = [
+const WHO_IS_WHO: [&str; 23] = [
     "address",
     "admission",
     "admission_doubt",
@@ -58,6 +58,8 @@ const WHO_IS_WHO: [&str; 21] = [
     "network",
     "odd_processes",
     "outbox",
+    "outbox_open",
+    "outbox_process",
     "promises_address",
     "promises_mailbox",
     "requests",

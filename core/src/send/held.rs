@@ -13,11 +13,12 @@ use crate::sys::shared::Shared;
 use crate::sys::{Errno, Result, clock, fork, thread_table};
 use std::mem::offset_of;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
-/// A task that has no inbox yet is looked at again after so many milliseconds at most.
+/// A task that has no inbox yet is looked at again after so long at most.
 ///
 /// KERNEL: nothing tells that a name has come into use.
-const LOOK_AGAIN_MS: i32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a send looks at comes first, within one line of memory.
 #[derive(Debug)]
@@ -45,21 +46,20 @@ impl HeldLink {
         let generation = fork::generation();
         let signal = target.signal(signal);
         let recipient = Recipient::find(target)?;
-        let (mut pause, mut turned_away) = (1, false);
+        let (mut pause, mut turned_away) = (Duration::from_millis(1), false);
         let link = loop {
             match Link::open(&recipient, signal, deadline, interruptible) {
                 Err(Errno(libc::ECONNREFUSED)) if !matches!(deadline, Deadline::Now) => {
                     if deadline.has_passed() {
                         return Err(Errno(deadline.errno()));
                     }
-                    let left = deadline.left_ms();
-                    let left = if left < 0 { pause } else { left.min(pause) };
+                    let left = deadline.at_most(pause).left_ms();
                     match uncancelled.except_in(|| recipient.wait_for_its_end(left)) {
                         Err(Errno(libc::EINTR)) if !interruptible => {}
                         Ok(true) => return Err(Errno(libc::ESRCH)),
                         waited => drop(waited?),
                     }
-                    pause = (pause * 2).min(LOOK_AGAIN_MS);
+                    pause = pause.saturating_mul(2).min(LOOK_AGAIN);
                 }
                 link => {
                     let link = link?;

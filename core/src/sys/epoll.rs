@@ -81,12 +81,13 @@ pub(super) fn has(set: RawFd, member: RawFd) -> bool {
         Ok(_) => true,
         // A filter in front of the kernel does not let us ask. KERNEL: EPERM is said of a file that cannot
         // be polled, too.
-        Err(Errno(libc::EPERM | libc::ENOSYS)) => {
-            fd::file_type(set) == Some(0)
-                && matches!(fd::file_type(member), Some(0 | libc::S_IFSOCK))
-        }
+        Err(Errno(libc::EPERM | libc::ENOSYS)) => may_have(set, member),
         Err(_) => false,
     }
+}
+
+fn may_have(set: RawFd, member: RawFd) -> bool {
+    fd::file_type(set) == Some(0) && matches!(fd::file_type(member), Some(0 | libc::S_IFSOCK))
 }
 
 #[allow(clippy::cast_sign_loss, reason = "flags, and a valid descriptor is not negative")]
@@ -120,4 +121,22 @@ pub(crate) fn wait(epoll: BorrowedFd<'_>, ready: &mut Ready, timeout_ms: c_int) 
     let found = found as usize;
     ready.len = found;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{eventfd, file, socket};
+
+    #[test]
+    fn a_set_may_have_what_can_be_polled() {
+        let (set, own) = (create().expect("one"), eventfd::create().expect("one"));
+        let (socket, _other) = socket::pair().expect("two");
+        let file = file::open(c"/proc/self/exe").expect("it is there");
+        let may =
+            |set: &dyn AsRawFd, member: &dyn AsRawFd| may_have(set.as_raw_fd(), member.as_raw_fd());
+        assert!(may(&set, &own) && may(&set, &socket));
+        assert!(!may(&set, &file) && !may_have(set.as_raw_fd(), -1));
+        assert!(!may(&socket, &own) && !may(&file, &socket) && !may_have(-1, own.as_raw_fd()));
+    }
 }

@@ -19,18 +19,6 @@ static void sends_when_told(void *arg)
 	}
 }
 
-static void let_send(struct child *sender, long number)
-{
-	child_tell(sender, number);
-	child_hear(sender);
-}
-
-static void let_end(struct child *sender)
-{
-	child_tell(sender, 0);
-	child_join(sender);
-}
-
 static void discard_first(sendfd_inbox *inbox, int bytes)
 {
 	sendfd_info info;

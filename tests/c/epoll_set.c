@@ -171,18 +171,6 @@ static void sends_what_it_is_told(void *arg)
 
 static struct child new_sender(void) { return fork_child(sends_what_it_is_told, NULL); }
 
-static void let_send(struct child *sender, long number)
-{
-	child_tell(sender, number);
-	child_hear(sender);
-}
-
-static void let_end(struct child *sender)
-{
-	child_tell(sender, 0);
-	child_join(sender);
-}
-
 TEST(a_link_that_is_refused_is_kept)
 {
 	target = getpid();

@@ -18,18 +18,6 @@ static void sends_when_told(void *arg)
 	}
 }
 
-static void let_send(struct child *sender, long count)
-{
-	child_tell(sender, count);
-	child_hear(sender);
-}
-
-static void let_end(struct child *sender)
-{
-	child_tell(sender, 0);
-	child_join(sender);
-}
-
 /* Each link is known before the next one is made. */
 static void connects_and_goes(void *arg)
 {

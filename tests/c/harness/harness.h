@@ -181,6 +181,12 @@ int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s,
 void expect_number(sendfd_inbox *inbox, long number);
 void expect_empty(sendfd_inbox *inbox);
 void look_while(sendfd_inbox *inbox, struct child *child); /* no mail comes until the child has something to tell */
+/* A child that sends to its parent: each number that it hears is one parcel, of so many descriptors where it is
+ * negative, otherwise of one that has this number. */
+#define MANY(count) (-(count))
+void sends_what_it_hears(void *arg);
+void let_send(struct child *sender, long order); /* tells a child, and hears that it is done */
+void let_end(struct child *sender); /* tells it 0, by which it ends */
 void fill_mailbox(pid_t pid, int sig, int *ret_sent); /* until EAGAIN */
 int send_among_many(pid_t pid, long number); /* by root without powers: all that root has in flight counts */
 void forget_dead_links(void); /* called before the descriptors are counted at the end */

@@ -67,6 +67,31 @@ int send_among_many(pid_t pid, long number)
 	return result;
 }
 
+void sends_what_it_hears(void *arg)
+{
+	(void)arg;
+	for (long order; (order = parent_hear()) != 0;) {
+		int fds[SENDFD_MAX_FDS], count = order < 0 ? (int)-order : 1, fd = make_memfd(order);
+		for (int i = 0; i < count; i++)
+			fds[i] = fd;
+		CHECK_OK(sendfds(getppid(), S, fds, (size_t)count, NULL, 0, NULL));
+		close(fd);
+		parent_tell(0);
+	}
+}
+
+void let_send(struct child *sender, long order)
+{
+	child_tell(sender, order);
+	child_hear(sender);
+}
+
+void let_end(struct child *sender)
+{
+	child_tell(sender, 0);
+	child_join(sender);
+}
+
 void fill_mailbox(pid_t pid, int sig, int *ret_sent)
 {
 	int fd = make_memfd(1), result, sent = 0;

@@ -41,7 +41,7 @@ pub(crate) const OLDER: [Older; 3] = [
 ];
 
 /// Programs about whom a parcel is for and whom it is from; the rest of the library asks for no pidfd.
-const WHO_IS_WHO: [&str; 23] = [
+const WHO_IS_WHO: [&str; 25] = [
     "address",
     "admission",
     "admission_doubt",
@@ -52,6 +52,7 @@ const WHO_IS_WHO: [&str; 23] = [
     "hostile",
     "identity",
     "kept",
+    "kept_refused",
     "links",
     "namespaces",
     "namespaces_changes",
@@ -63,6 +64,7 @@ const WHO_IS_WHO: [&str; 23] = [
     "promises_address",
     "promises_mailbox",
     "requests",
+    "surplus",
     "surroundings",
     "threads",
 ];

@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 /// # Ok::<(), sendfd_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Reply(OwnedFd);
+pub struct Reply(Option<OwnedFd>);
 
 impl Reply {
     /// Sends the answer and closes the place. Never waits; the parcel's timeout has no meaning here.
@@ -54,7 +54,7 @@ impl Reply {
     /// # Errors
     /// As [`Reply::send`]; `EPIPE` after an answer was given.
     pub fn try_send(&self, answer: Outgoing<'_>) -> Result<()> {
-        put(self.0.as_fd(), answer, put_answer)
+        put(self.as_fd(), answer, put_answer)
     }
 
     /// The same for a place that is held as a plain descriptor, which stays open: it is to be closed.
@@ -119,31 +119,45 @@ fn put_answer(reply: BorrowedFd<'_>, message: &Message<'_>) -> sys::Result<()> {
 impl Reply {
     /// One for which [`Reply::is_possible`] was true.
     pub(crate) fn at(place: OwnedFd) -> Reply {
-        Reply(place)
+        Reply(Some(place))
+    }
+
+    fn place(&self) -> &OwnedFd {
+        self.0.as_ref().expect("taken by whoever consumes it alone")
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(place) = self.0.take() {
+            // What was received with it may be in the hands of a call still.
+            let _uncancelled = Uncancelled::begin();
+            drop(place);
+        }
     }
 }
 
 impl From<Reply> for OwnedFd {
-    fn from(reply: Reply) -> OwnedFd {
-        reply.0
+    fn from(mut reply: Reply) -> OwnedFd {
+        reply.0.take().expect("nothing else takes it")
     }
 }
 
 impl AsFd for Reply {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.place().as_fd()
     }
 }
 
 impl AsRawFd for Reply {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.place().as_raw_fd()
     }
 }
 
 impl IntoRawFd for Reply {
     fn into_raw_fd(self) -> RawFd {
-        self.0.into_raw_fd()
+        OwnedFd::from(self).into_raw_fd()
     }
 }
 

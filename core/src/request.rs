@@ -124,8 +124,8 @@ impl Answer {
         interruptible: bool,
         unpack: impl FnOnce(Unpacked) -> T,
     ) -> Result<T> {
-        let uncancelled = Uncancelled::begin();
-        match self.take(room, deadline, interruptible, &uncancelled) {
+        let _uncancelled = Uncancelled::begin();
+        match self.take(room, deadline, interruptible) {
             Ok(unpacked) => Ok(unpack(unpacked)),
             Err(kept) => Err(Error::of_parcel(call, kept.errno.0, kept.info)),
         }
@@ -136,7 +136,6 @@ impl Answer {
         room: &Room,
         deadline: Deadline,
         interruptible: bool,
-        uncancelled: &Uncancelled,
     ) -> std::result::Result<Unpacked, Kept> {
         if self.generation != fork::generation() {
             return Err(Errno(libc::EPERM).into());
@@ -144,8 +143,7 @@ impl Answer {
         let place = self.place.as_fd();
         loop {
             let left = deadline.left_ms();
-            let wait = || poll([(place, Awaited::Readable)], left);
-            match if left == 0 { wait() } else { uncancelled.except_in(wait) } {
+            match poll([(place, Awaited::Readable)], left) {
                 Err(Errno(libc::EINTR)) if !interruptible => {}
                 Ok([0]) if deadline.has_passed() => return Err(Errno(deadline.errno()).into()),
                 Ok([0]) => {}

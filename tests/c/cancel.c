@@ -133,3 +133,120 @@ TEST(while_it_opens_and_closes)
 		sendfd_inbox_close(open_inbox(S, 0)); /* the name is free */
 	}
 }
+
+/* --- what waits, and is no cancellation point ----------------------------------------------------- */
+static const struct timespec SOON = {0, 100000000};
+static sendfd_outbox *outbox;
+static int waited;
+
+static void *waits_for_an_inbox(void *arg)
+{
+	(void)arg;
+	cancel_myself();
+	waited = sendfd_outbox_open(getpid(), S, &SOON, &outbox);
+	pthread_testcancel();
+	CHECK(false, "not cancelled");
+}
+
+static void *waits_for_the_receiver(void *arg)
+{
+	(void)arg;
+	cancel_myself();
+	waited = sendfd_outbox_wait_taken(outbox, &SOON);
+	pthread_testcancel();
+	CHECK(false, "not cancelled");
+}
+
+static void *waits_for_an_answer(void *arg)
+{
+	(void)arg;
+	cancel_myself();
+	waited = sendfd_outbox_request(outbox, NULL, 0, NULL, 0, NULL, 0, NULL, 0, NULL, &SOON);
+	pthread_testcancel();
+	CHECK(false, "not cancelled");
+}
+
+static void check_wait(void *(*waits)(void *))
+{
+	int before = count_fds();
+	waited = 0;
+	thread_join(thread_start(waits, NULL));
+	CHECK_EQ(waited, -ETIMEDOUT);
+	CHECK_EQ(count_fds(), before);
+}
+
+/* They hold descriptors, which nobody would close. */
+TEST(waits_of_a_sender)
+{
+	check_wait(waits_for_an_inbox);
+	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	CHECK_OK(sendfd_outbox_open(getpid(), S, &NOW, &outbox));
+	CHECK_OK(sendfd_outbox_send(outbox, NULL, 0, "x", 1, &NOW));
+	check_wait(waits_for_the_receiver);
+	check_wait(waits_for_an_answer);
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(shared);
+}
+
+static void *asks(void *arg)
+{
+	int fd = make_memfd(1);
+	(void)arg;
+	waited = sendfd_outbox_request(outbox, &fd, 1, NULL, 0, NULL, 0, NULL, 0, NULL, NULL);
+	close(fd);
+	return NULL;
+}
+
+/* The place for its answer is closed on the way out, when the descriptor is in hand. */
+TEST(while_it_receives_a_request)
+{
+	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	CHECK_OK(sendfd_outbox_open(getpid(), S, &NOW, &outbox));
+	int before = count_fds();
+	pthread_t asker = thread_start(asks, NULL);
+	struct pollfd polled = {.fd = sendfd_inbox_fileno(shared), .events = POLLIN};
+	CHECK(poll(&polled, 1, 10000) == 1);
+	taken = -1;
+	thread_join(thread_start(receives_and_ends, NULL));
+	thread_join(asker);
+	CHECK_EQ(waited, -ECONNRESET);
+	take_number(taken, 1);
+	CHECK_EQ(count_fds(), before + 1); /* the accepted link */
+	sendfd_outbox_close(outbox);
+	sendfd_inbox_close(shared);
+}
+
+/* --- children --------------------------------------------------------------------------------------- */
+static pid_t child_of_it;
+
+static void *forks_and_ends(void *arg)
+{
+	bool raw = *(bool *)arg;
+	cancel_myself();
+	child_of_it = raw ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+	if (child_of_it == 0) {
+		signal(SIGALRM, SIG_DFL);
+		limit_time(20);
+		/* A raw clone closes what it has inherited by its first call. */
+		CHECK_EQ(sendfd(0, S, 2), -EINVAL);
+		CHECK_EQ(sendfd_inbox_fileno(shared), -EPERM);
+		_exit(7);
+	}
+	pthread_testcancel();
+	CHECK(false, "not cancelled");
+}
+
+/* fork(2) is no cancellation point, in a child either. */
+TEST(a_child_of_a_thread_that_is_to_end)
+{
+	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	CHECK_OK(sendfd(getpid(), S, 2));
+	close(CHECK_OK(sendfd_recv(shared, NULL, NULL)));
+	for (int raw = 0; raw <= 1; raw++) {
+		int status;
+		thread_join(thread_start(forks_and_ends, &(bool){raw}));
+		CHECK(waitpid(child_of_it, &status, 0) == child_of_it);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %#x", status);
+	}
+	sendfd_inbox_close(shared);
+}

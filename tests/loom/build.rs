@@ -77,6 +77,7 @@ fn main() {
     });
     give("sys/fork.rs", "fork.rs", |text| {
         exchange(text, "//!", "//");
+        exchange(text, "use super::cancel::", "use crate::kernel::");
         exchange(text, "use super::futex::", "use crate::kernel::futex::");
         exchange(text, "use super::shared::", "use crate::sync::");
         exchange(

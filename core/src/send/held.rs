@@ -8,7 +8,6 @@ use crate::deadline::Deadline;
 use crate::error::To;
 use crate::outgoing::Message;
 use crate::signal::Signal;
-use crate::sys::cancel::Uncancelled;
 use crate::sys::shared::Shared;
 use crate::sys::{Errno, Result, clock, fork, thread_table};
 use std::mem::offset_of;
@@ -41,7 +40,6 @@ impl HeldLink {
         signal: Signal,
         deadline: Deadline,
         interruptible: bool,
-        uncancelled: &Uncancelled,
     ) -> Result<HeldLink> {
         let generation = fork::generation();
         let signal = target.signal(signal);
@@ -54,7 +52,7 @@ impl HeldLink {
                         return Err(Errno(deadline.errno()));
                     }
                     let left = deadline.at_most(pause).left_ms();
-                    match uncancelled.except_in(|| recipient.wait_for_its_end(left)) {
+                    match recipient.wait_for_its_end(left) {
                         Err(Errno(libc::EINTR)) if !interruptible => {}
                         Ok(true) => return Err(Errno(libc::ESRCH)),
                         waited => drop(waited?),
@@ -63,7 +61,7 @@ impl HeldLink {
                 }
                 link => {
                     let link = link?;
-                    if wait_for_welcome(&link, deadline, interruptible, uncancelled)? {
+                    if wait_for_welcome(&link, deadline, interruptible)? {
                         break link;
                     }
                     // Or the inbox was closed, which a further attempt tells.
@@ -173,21 +171,14 @@ fn wait_for_room(link: &Link, deadline: Deadline, interruptible: bool) -> Result
 
 /// Waits until the receiver has let us in; where that must not wait, the first send will tell. `false`: it
 /// has turned us away.
-fn wait_for_welcome(
-    link: &Link,
-    deadline: Deadline,
-    interruptible: bool,
-    uncancelled: &Uncancelled,
-) -> Result<bool> {
+fn wait_for_welcome(link: &Link, deadline: Deadline, interruptible: bool) -> Result<bool> {
     loop {
         match link.standing()? {
             Standing::LetIn => return Ok(true),
             Standing::TurnedAway => return Ok(false),
             Standing::NotYet if matches!(deadline, Deadline::Now) => return Ok(true),
             Standing::NotYet if deadline.has_passed() => return Err(Errno(deadline.errno())),
-            Standing::NotYet => {
-                uncancelled.except_in(|| wait_for_room(link, deadline, interruptible))?;
-            }
+            Standing::NotYet => wait_for_room(link, deadline, interruptible)?,
         }
     }
 }

@@ -76,9 +76,9 @@ impl Outbox {
         timeout: Option<Duration>,
         interruptible: bool,
     ) -> Result<Outbox> {
-        let uncancelled = Uncancelled::begin();
+        let _uncancelled = Uncancelled::begin();
         let call = Call::OutboxOpen { to: target.into(), signo: signal.number(), timeout };
-        HeldLink::open(target, signal, Deadline::after(timeout), interruptible, &uncancelled)
+        HeldLink::open(target, signal, Deadline::after(timeout), interruptible)
             .and_then(|held| Ok(Outbox { held: Shared::new(held)? }))
             .map_err(error::of(call))
     }
@@ -113,10 +113,10 @@ impl Outbox {
     /// a signal handler ran; `EMFILE`, `ENFILE` no descriptor left to wait with; `ENOMEM`,
     /// `ENOBUFS`; `ENOTTY` the kernel does not tell how much is unread; `EPERM` opened before a fork.
     pub fn wait_taken(&self, timeout: Option<Duration>) -> Result<()> {
-        let uncancelled = Uncancelled::begin();
+        let _uncancelled = Uncancelled::begin();
         self.held
             .check()
-            .and_then(|()| taken::wait(&self.held, Deadline::after(timeout), &uncancelled))
+            .and_then(|()| taken::wait(&self.held, Deadline::after(timeout)))
             .map_err(error::of(taken::call(&self.held, timeout)))
     }
 

@@ -67,11 +67,7 @@ impl TakenWatch {
 }
 
 /// Waits until everything has been taken.
-pub(crate) fn wait(
-    held: &Shared<HeldLink>,
-    deadline: Deadline,
-    uncancelled: &Uncancelled,
-) -> sys::Result<()> {
+pub(crate) fn wait(held: &Shared<HeldLink>, deadline: Deadline) -> sys::Result<()> {
     if held.verdict()?.is_taken()? {
         return Ok(());
     }
@@ -83,7 +79,7 @@ pub(crate) fn wait(
         if deadline.has_passed() {
             return Err(Errno(deadline.errno()));
         }
-        uncancelled.except_in(|| watch.wait(deadline))?;
+        watch.wait(deadline)?;
     }
     Ok(())
 }

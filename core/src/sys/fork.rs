@@ -10,6 +10,7 @@
 //! behind it. The child's handler uses atomics and system calls only, as POSIX demands of a child of a
 //! threaded process.
 
+use super::cancel::Uncancelled;
 use super::futex::{self, Patience};
 use super::shared::boxed;
 use super::{Result, gate, ids, memory, table, thread_table};
@@ -97,7 +98,10 @@ fn settle(page: &AtomicU32) {
 }
 
 /// Closes everything that was inherited and begins a new generation.
+///
+/// A child of a thread that is to be cancelled is to be cancelled, too, but not by its fork.
 fn begin_anew() {
+    let _uncancelled = Uncancelled::begin();
     table::close_inherited();
     thread_table::begin_anew();
     GENERATION.fetch_add(1, Ordering::Relaxed);

@@ -81,6 +81,15 @@ pub(crate) fn wipe() {
     page.store(0, Ordering::SeqCst);
 }
 
+/// No thread of a model is cancelled.
+pub(crate) struct Uncancelled;
+
+impl Uncancelled {
+    pub(crate) fn begin() -> Uncancelled {
+        Uncancelled
+    }
+}
+
 pub(crate) mod fd {
     use super::{EBADF, Errno, Mark, RawFd, Result, kernel};
 

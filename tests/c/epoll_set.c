@@ -1,20 +1,9 @@
 /* What an inbox makes of what its epoll set shows, and of one that refuses. */
-#include "harness.h"
+#include "named.h"
 
 #include <sys/epoll.h>
 
 #define FILLERS 200 /* one look shows 64 */
-
-static char name[64];
-static pid_t target;
-
-static sendfd_inbox *open_named(unsigned flags)
-{
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
-	return inbox;
-}
 
 /* In place of the C library's: as if the limit on watches were reached. */
 static bool refuses;

@@ -1,16 +1,5 @@
 /* Peers that go around the library: other users, liars, floods of connections and of signals. */
-#include "harness.h"
-
-static char name[64];
-static pid_t target;
-
-static sendfd_inbox *open_named(unsigned flags)
-{
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
-	return inbox;
-}
+#include "named.h"
 
 static void still_works(sendfd_inbox *inbox)
 {

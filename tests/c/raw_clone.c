@@ -1,13 +1,10 @@
 /* A raw clone of a receiver holds its sockets, for as long as it does not call the library: so to close
  * them is not enough. */
-#include "harness.h"
+#include "named.h"
 
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
-
-static char name[64];
-static pid_t target;
 
 static pid_t clone_that_stays(void)
 {
@@ -25,14 +22,6 @@ static pid_t clone_that_stays(void)
 static void end_clone(pid_t pid)
 {
 	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
-}
-
-static sendfd_inbox *open_named(unsigned flags)
-{
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
-	return inbox;
 }
 
 static int connect_and_send(int fd)

@@ -177,6 +177,7 @@ extern const struct timespec NOW; /* {0, 0} */
 struct timespec in_ms(long ms);
 sendfd_inbox *open_inbox(int sig, unsigned flags);
 sendfd_outbox *open_outbox(pid_t pid, int sig); /* with 10 s */
+void *ask_for_ever(void *outbox); /* for a thread: one descriptor, and no room for an answer's */
 int recv_soon(sendfd_inbox *inbox, sendfd_info *info); /* sendfd_recv with 10 s, checked; the fd */
 void expect_number(sendfd_inbox *inbox, long number);
 void expect_empty(sendfd_inbox *inbox);

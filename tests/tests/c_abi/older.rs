@@ -41,7 +41,7 @@ pub(crate) const OLDER: [Older; 3] = [
 ];
 
 /// Programs about whom a parcel is for and whom it is from; the rest of the library asks for no pidfd.
-const WHO_IS_WHO: [&str; 25] = [
+const WHO_IS_WHO: [&str; 26] = [
     "address",
     "admission",
     "admission_doubt",
@@ -64,6 +64,7 @@ const WHO_IS_WHO: [&str; 25] = [
     "promises_address",
     "promises_mailbox",
     "requests",
+    "requests_places",
     "surplus",
     "surroundings",
     "threads",

@@ -23,6 +23,15 @@ int socketpair(int domain, int type, int protocol, int fds[2])
 	return result;
 }
 
+static bool stays_small; /* whatever is asked for */
+
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (stays_small && level == SOL_SOCKET && name == SO_SNDBUF && *(const int *)value > buffer)
+		return 0;
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
+}
+
 static pid_t target;
 static const size_t LENGTHS[] = {0, 1, 4000, 60000, SENDFD_MAX_DATA};
 
@@ -74,4 +83,49 @@ TEST(small_buffers_take_large_parcels)
 		child_join(&sender);
 		sendfd_inbox_close(inbox);
 	}
+}
+
+/* `net.core.wmem_max` may not allow more. */
+TEST(a_buffer_that_stays_too_small)
+{
+	static char data[60000];
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	buffer = 8192;
+	stays_small = true;
+	for (int i = 0; i < 2; i++) {
+		CHECK_ERR(sendfds(getpid(), S, NULL, 0, data, sizeof data, &NOW), EMSGSIZE);
+		CHECK_OK(sendfds(getpid(), S, NULL, 0, data, 1000, &NOW));
+		takes(inbox, 0, 1000);
+	}
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}
+
+/* One that has grown is no reason to put messages on sockets of other types, which have got its number. */
+TEST(a_connection_of_the_program_in_the_place_of_a_link_that_has_grown)
+{
+	enum { MOST = 4096 };
+	static char data[60000];
+	static bool was_open[MOST];
+	int link = -1, pair[2];
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	CHECK(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0);
+	for (int fd = 0; fd < MOST; fd++)
+		was_open[fd] = is_open(fd);
+	buffer = 8192;
+	CHECK_OK(sendfds(getpid(), S, NULL, 0, data, sizeof data, &NOW));
+	for (int fd = 0; fd < MOST; fd++)
+		if (!was_open[fd] && is_open(fd)) {
+			CHECK_EQ(link, -1);
+			link = fd;
+		}
+	takes(inbox, 0, sizeof data);
+	CHECK(dup3(pair[0], link, O_CLOEXEC) == link);
+	CHECK_OK(sendfds(getpid(), S, NULL, 0, data, 100, &NOW));
+	CHECK(recv(pair[1], data, sizeof data, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	takes(inbox, 0, 100);
+	close(link);
+	close(pair[0]);
+	close(pair[1]);
+	sendfd_inbox_close(inbox);
 }

@@ -82,3 +82,28 @@ TEST_NEEDS(nothing_goes_out_over_sockets_of_other_types, SECCOMP)
 	close(datagram[0]);
 	close(datagram[1]);
 }
+
+/* It is asked once. */
+TEST_NEEDS(the_kernel_is_known_from_then_on, SECCOMP | PTRACE)
+{
+	enum { SENT = 10 };
+	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+	pid_t to = getpid(), pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		refuse_flag_of_sendmsg(MSG_FASTOPEN);
+		CHECK_OK(sendfd(to, S, 2));
+		be_traced();
+		mark();
+		for (int i = 0; i < SENT; i++)
+			CHECK_OK(sendfd(to, S, 2));
+		mark();
+		_exit(0);
+	}
+	long others;
+	CHECK_EQ(trace_calls(pid, SYS_sendmsg, &others), SENT);
+	for (int i = 0; i <= SENT; i++)
+		close(recv_soon(inbox, NULL));
+	expect_empty(inbox);
+	sendfd_inbox_close(inbox);
+}

@@ -29,7 +29,7 @@ static void too_large(enum way way, unsigned flags)
 	sendfd_info info = {.nfds = 7};
 	let_send(&two, 1);
 	take_number(next_one(way, inbox, NULL), 1);
-	let_send(&one, MANY(2));
+	let_send(&one, SO_MANY(2));
 	let_send(&one, 99);
 	for (long n = 2; n < 12; n++)
 		let_send(&two, n);
@@ -82,7 +82,7 @@ TEST(a_parcel_that_now_fits_comes_first)
 			close(recv_soon(inbox, NULL));
 			close(recv_soon(inbox, NULL));
 			expect_empty(inbox); /* without signals it would go on with the link of the last one */
-			let_send(&one, MANY(5));
+			let_send(&one, SO_MANY(5));
 			let_send(&one, 3);
 			let_send(&two, 4);
 			let_send(&one, 5);
@@ -151,7 +151,7 @@ TEST(larger_than_the_table)
 		struct rlimit before;
 		CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		let_send(&one, MANY(100));
+		let_send(&one, SO_MANY(100));
 		let_send(&one, 99);
 		for (long n = 1; n < 20; n++)
 			let_send(&two, n);

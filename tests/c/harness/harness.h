@@ -184,7 +184,7 @@ void expect_empty(sendfd_inbox *inbox);
 void look_while(sendfd_inbox *inbox, struct child *child); /* no mail comes until the child has something to tell */
 /* A child that sends to its parent: each number that it hears is one parcel, of so many descriptors where it is
  * negative, otherwise of one that has this number. */
-#define MANY(count) (-(count))
+#define SO_MANY(count) (-(count))
 void sends_what_it_hears(void *arg);
 void let_send(struct child *sender, long order); /* tells a child, and hears that it is done */
 void let_end(struct child *sender); /* tells it 0, by which it ends */

@@ -124,6 +124,32 @@ TEST_NEEDS(closes_without_close_range, SECCOMP) { with_less(&OLDER); }
 TEST_NEEDS(closes_without_a_table_of_its_own, SECCOMP) { with_less(&NO_TABLE); }
 TEST_NEEDS(closes_without_a_thread, SECCOMP) { with_less(&NO_THREAD); }
 
+static long mapped_pages(void)
+{
+	long pages;
+	FILE *file = fopen("/proc/self/statm", "re");
+	CHECK(file && fscanf(file, "%ld", &pages) == 1);
+	fclose(file);
+	return pages;
+}
+
+/* What the thread would have been told is given back. */
+TEST_NEEDS(a_thread_that_does_not_come_to_be_leaves_no_memory, SECCOMP)
+{
+	enum { WARM = 50, ROUNDS = 300 };
+	long before = 0;
+	for (int i = 0; i < 2; i++)
+		refuse_call(NO_THREAD.calls[i], NO_THREAD.error);
+	for (int round = 0; round < WARM + ROUNDS; round++) {
+		sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+		CHECK_OK(sendfd(getpid(), S, 2));
+		sendfd_inbox_close(inbox);
+		if (round == WARM)
+			before = mapped_pages();
+	}
+	CHECK(mapped_pages() < before + ROUNDS / 2, "%ld pages, then %ld", before, mapped_pages());
+}
+
 /* Its own pipes come to their end when it closes them, though the table was copied: the copy has been closed
  * by then, unless that took too long for once. */
 TEST(the_programs_own_files_end_when_it_closes_them)

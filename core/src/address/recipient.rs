@@ -237,8 +237,8 @@ impl<'a> Recipient<'a> {
         let admitted = if same { Ok(true) } else { shows_that_we_are_admitted(id, us) };
         match admitted.and_then(|yes| Ok(yes && can_tell_who_we_are(id, us, socket)?)) {
             Ok(true) => Ok(()),
-            Err(Errno(libc::ENOENT)) if !self.is_alive() => Err(Errno(libc::ESRCH)),
-            // What cannot be known (`hidepid`, no `/proc`) must not be taken for a yes.
+            // What cannot be known (`hidepid`, no `/proc`) must not be taken for a yes. Where it is because the
+            // task is gone, the search for a place for guests tells.
             Ok(false) | Err(Errno(libc::ENOENT)) => Err(Errno(libc::EPERM)),
             Err(errno) => Err(errno),
         }

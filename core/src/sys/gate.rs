@@ -57,7 +57,7 @@ impl Drop for Pass {
                 WORD.compare_exchange_weak(word, word - 1, Ordering::Release, Ordering::Relaxed);
             match left {
                 Ok(_) => {
-                    if word & FORKING != 0 && word & INSIDE == 1 {
+                    if word & (FORKING | INSIDE) == FORKING | 1 {
                         futex::wake_all(&WORD);
                     }
                     return;
@@ -156,15 +156,18 @@ mod tests {
         (thread.recv().expect("it begins"), end)
     }
 
-    /// When it was seen last that the thread did not sleep on a futex yet.
-    fn await_sleep(thread: i32) -> Instant {
-        let futex = format!("{} ", libc::SYS_futex);
+    /// Waits until the thread sleeps at the gate; when it was seen last that it did not yet, if it was.
+    fn await_sleep(thread: i32) -> Option<Instant> {
+        let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+        let sleeps = format!("{} {:p} {operation:#x} ", libc::SYS_futex, &raw const WORD);
+        let mut awake = None;
         loop {
             let now = Instant::now();
             let call = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
-            if call.is_ok_and(|call| call.starts_with(&futex)) {
-                return now;
+            if call.is_ok_and(|call| call.starts_with(&sleeps)) {
+                return awake;
             }
+            awake = Some(now);
         }
     }
 
@@ -179,7 +182,8 @@ mod tests {
             opens();
             let end = end.recv_timeout(LONG).expect("it goes on");
             // Otherwise it may have slept for most of the time before.
-            opened - awake < Duration::from_millis(2) && end - opened < Duration::from_millis(6)
+            awake.is_some_and(|awake| opened - awake < Duration::from_millis(2))
+                && end - opened < Duration::from_millis(6)
         })
     }
 
@@ -203,8 +207,9 @@ mod tests {
             return;
         }
         // A fork goes ahead though somebody is inside, and that one counts no more.
-        let (inside, before) = (pass(), round());
+        let (inside, before, begun) = (pass(), round(), Instant::now());
         elsewhere(shut).1.recv_timeout(LONG).expect("it gives up");
+        assert!(begun.elapsed() >= Duration::from_millis(100), "it has not waited");
         assert!(is_forking());
         assert_ne!(round(), before);
         drop(inside);
@@ -212,7 +217,9 @@ mod tests {
         open();
         // Somebody goes in though another thread forks; from then on nobody waits for it.
         shut();
+        let begun = Instant::now();
         elsewhere(|| drop(pass())).1.recv_timeout(LONG).expect("it gives up");
+        assert!(begun.elapsed() >= Duration::from_millis(100), "it has not waited");
         assert!(is_forking() && WORD.load(Ordering::Relaxed) & GIVEN_UP != 0);
         let begun = Instant::now();
         let passes = || (0..100).for_each(|_| drop(pass()));

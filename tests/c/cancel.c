@@ -134,6 +134,27 @@ TEST(while_it_opens_and_closes)
 	}
 }
 
+static void *opens_and_returns(void *arg)
+{
+	(void)arg;
+	CHECK_OK(sendfd_inbox_open(S, SENDFD_INBOX_THREAD, &shared));
+	CHECK_OK(sendfd(gettid(), S, 2));
+	cancel_myself();
+	return NULL;
+}
+
+/* What is closed at the end of a thread is closed whole. */
+TEST(while_it_ends)
+{
+	for (int round = 0; round < 20; round++) {
+		int before = count_fds();
+		thread_join(thread_start(opens_and_returns, NULL));
+		sendfd_inbox_close(shared);
+		forget_dead_links();
+		CHECK_EQ(count_fds(), before);
+	}
+}
+
 /* --- what waits, and is no cancellation point ----------------------------------------------------- */
 static const struct timespec SOON = {0, 100000000};
 static sendfd_outbox *outbox;
@@ -202,6 +223,7 @@ TEST(while_it_receives_a_request)
 {
 	shared = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	CHECK_OK(sendfd_outbox_open(getpid(), S, &NOW, &outbox));
+	expect_empty(shared); /* which accepts the link: readable is the request from here on */
 	int before = count_fds();
 	pthread_t asker = thread_start(asks, NULL);
 	struct pollfd polled = {.fd = sendfd_inbox_fileno(shared), .events = POLLIN};
@@ -211,7 +233,7 @@ TEST(while_it_receives_a_request)
 	thread_join(asker);
 	CHECK_EQ(waited, -ECONNRESET);
 	take_number(taken, 1);
-	CHECK_EQ(count_fds(), before + 1); /* the accepted link */
+	CHECK_EQ(count_fds(), before);
 	sendfd_outbox_close(outbox);
 	sendfd_inbox_close(shared);
 }

@@ -1,5 +1,6 @@
 //! What is done when a thread ends.
 
+use super::cancel::Uncancelled;
 use super::{Errno, Result};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +47,8 @@ fn make_key() -> Result<libc::pthread_key_t> {
 }
 
 unsafe extern "C" fn run_at_end(run: *mut c_void) {
+    // A thread that ends can still be cancelled.
+    let _uncancelled = Uncancelled::begin();
     // SAFETY: the value is what `at_thread_end` has set, which is such a function.
     let run = unsafe { std::mem::transmute::<*mut c_void, fn()>(run) };
     run();

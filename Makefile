@@ -140,7 +140,7 @@ test-security:  ## SECURITY.md and docs/namespaces.md name a test for each state
 
 MINUTES ?= 10
 .PHONY: soak soak-hold soak-account soak-outboxes soak-refusal test-soak
-soak: soak-account soak-outboxes soak-refusal soak-hold memcheck asan tsan loom miri fuzz  ## the long form of the tests of trust, MINUTES=10 of it the account
+soak: soak-account soak-outboxes soak-refusal soak-hold memcheck asan tsan cancellation loom miri fuzz  ## the long form of the tests of trust, MINUTES=10 of it the account
 
 soak-account: all  ## account of every descriptor under murder, MINUTES=10
 	tests/soak/run --minutes $(MINUTES)
@@ -154,7 +154,7 @@ soak-hold:  ## 100,000 stores and fetches of one holder
 soak-refusal: all  ## every system call refused, on every machine and for good
 	tests/refusal/run --all
 
-test: test-soak test-fuzz test-memcheck loom
+test: test-soak test-fuzz test-memcheck test-cancellation loom
 test-soak: all  ## the account for 20 seconds
 	tests/soak/run --seconds 20
 

@@ -22,17 +22,22 @@ pub(crate) fn answer(result: Result<c_int, Error>) -> c_int {
     result.unwrap_or_else(|error| fail(error.errno()))
 }
 
-/// Hands `value` to C, which gives it back to `Box::from_raw`. ENOMEM: there is no memory; it is dropped.
-pub(crate) fn give<T>(value: T) -> Result<*mut T, c_int> {
+/// Hands `value` to C by way of `ret`; it comes back by `Box::from_raw`. ENOMEM: there is no memory; it is dropped.
+///
+/// # Safety
+/// `ret` is valid for writing.
+pub(crate) unsafe fn give<T>(value: T, ret: *mut *mut T) -> c_int {
     const { assert!(size_of::<T>() > 0) };
     // SAFETY: a layout of at least one byte.
     let place = unsafe { alloc(Layout::new::<T>()) }.cast::<T>();
     if place.is_null() {
-        return Err(libc::ENOMEM);
+        return fail(libc::ENOMEM);
     }
     // SAFETY: allocated for a value of this type.
     unsafe { place.write(value) };
-    Ok(place)
+    // SAFETY: as the caller promises.
+    unsafe { ret.write(place) };
+    0
 }
 
 /// A relative timeout; `None` stands for NULL, which waits for ever.

@@ -131,14 +131,8 @@ unsafe fn open_with(
         _ => return fail(libc::EINVAL),
     };
     match Signal::new(sig).and_then(|signal| open(signal, timeout)) {
-        Ok(outbox) => match give(sendfd_outbox { outbox }) {
-            Ok(given) => {
-                // SAFETY: valid, as the callers above pass on; not NULL, as seen above.
-                unsafe { ret_outbox.write(given) };
-                0
-            }
-            Err(errno) => fail(errno),
-        },
+        // SAFETY: valid, as the callers above pass on; not NULL, as seen above.
+        Ok(outbox) => unsafe { give(sendfd_outbox { outbox }, ret_outbox) },
         Err(error) => fail(error.errno()),
     }
 }

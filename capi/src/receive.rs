@@ -175,14 +175,8 @@ unsafe fn open(
 ) -> c_int {
     let Some(options) = options.filter(|_| !ret_inbox.is_null()) else { return fail(libc::EINVAL) };
     match Signal::new(sig).and_then(|signal| Mailbox::open(signal, options)) {
-        Ok(mailbox) => match give(sendfd_inbox { mailbox }) {
-            Ok(given) => {
-                // SAFETY: valid, as the caller promises; not NULL, as seen above.
-                unsafe { ret_inbox.write(given) };
-                0
-            }
-            Err(errno) => fail(errno),
-        },
+        // SAFETY: valid, as the caller promises; not NULL, as seen above.
+        Ok(mailbox) => unsafe { give(sendfd_inbox { mailbox }, ret_inbox) },
         Err(error) => fail(error.errno()),
     }
 }

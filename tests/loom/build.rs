@@ -39,7 +39,6 @@ pub(crate) fn registered() -> Vec<RawFd> {
 fn main() {
     // loom's types cannot be made in constants, nor stand in statics of their own.
     give("sys/table.rs", "table.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(
             text,
             "use super::holder::{self, Holder};\nuse super::{Errno, Result, epoll, fd, fork, gate, memory, thread_table};",
@@ -50,7 +49,6 @@ fn main() {
             "use std::os::fd::{AsRawFd, OwnedFd, RawFd};",
             "use crate::kernel::{OwnedFd, RawFd};",
         );
-        exchange(text, "use std::sync::atomic::", "use sync::atomic::");
         exchange(text, "const MOST: usize = 1 << 20;", "const MOST: usize = 32;");
         exchange(text, "const IN_PART: usize = 4096;", "const IN_PART: usize = 16;");
         exchange(text, "// SAFETY: integers.\nunsafe impl memory::Zeroed for Part {}\n", "");
@@ -59,24 +57,20 @@ fn main() {
             " =\n    [const { AtomicPtr::new(std::ptr::null_mut()) }; MOST / IN_PART];",
             " = std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut()));",
         );
-        exchange(text, "pub(super)", "pub(crate)");
         statics(text, 3);
         text.push_str(REGISTERED);
     });
     give("sys/gate.rs", "gate.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(text, "use super::futex::", "use crate::kernel::futex::");
-        exchange(text, "use std::sync::atomic::", "use crate::sync;\nuse sync::atomic::");
+        exchange(text, "use crate::sync::atomic::", "use crate::sync;\nuse sync::atomic::");
         exchange(
             text,
             "thread_local! { static HERE: Cell<u8> = const { Cell::new(0) } }",
             "sync::thread_local! { static HERE: Cell<u8> = Cell::new(0) }",
         );
-        exchange(text, "pub(super)", "pub(crate)");
         statics(text, 2);
     });
     give("sys/fork.rs", "fork.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(text, "use super::cancel::", "use crate::kernel::");
         exchange(text, "use super::futex::", "use crate::kernel::futex::");
         exchange(text, "use super::shared::", "use crate::sync::");
@@ -85,7 +79,6 @@ fn main() {
             "use super::{Result, gate, ids, memory, table, thread_table};",
             "use crate::Result;\nuse crate::kernel::{self as libc, ids, memory, thread_table};\nuse crate::{gate, sync, table};",
         );
-        exchange(text, "use std::sync::atomic::", "use sync::atomic::");
         // The models load no library.
         exchange(
             text,
@@ -97,40 +90,30 @@ fn main() {
             "pub(crate) const fn new() -> PerProcess<T>",
             "pub(crate) fn new() -> PerProcess<T>",
         );
-        exchange(text, "pub(super)", "pub(crate)");
         statics(text, 5);
     });
     give("send/fate.rs", "fate.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(
             text,
             "use crate::sys::{Errno, Result, fd, socket};\nuse std::os::fd::BorrowedFd;",
             "use crate::peer::{self as fd, self as socket, BorrowedFd};\nuse crate::{Errno, Result};",
         );
-        exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
-        exchange(text, "use std::sync::{", "use crate::sync::{");
     });
     give("send/welcome.rs", "welcome.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(
             text,
             "use crate::address::Whom;\nuse crate::sys::message::{self, Glimpse};\nuse crate::sys::{Errno, Result, socket};\nuse crate::wire::{HEADER, WELCOME};\nuse std::os::fd::BorrowedFd;",
             "use crate::peer::{self as message, self as socket, BorrowedFd, Glimpse, HEADER, WELCOME, Whom};\nuse crate::{Errno, Result};",
         );
-        exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
-        exchange(text, "use std::sync::{", "use crate::sync::{");
     });
     give("map.rs", "map.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(text, "use crate::sys::{Errno, Result};", "use crate::{Errno, Result};");
     });
     give("send/cache.rs", "cache.rs", |text| {
-        exchange(text, "//!", "//");
         exchange(text, "use crate::sys::fork::", "use crate::fork::");
         exchange(text, "use crate::sys::shared::", "use crate::sync::");
         exchange(text, "use crate::sys::Result;", "use crate::Result;");
-        exchange(text, "use std::sync::atomic::", "use crate::sync::atomic::");
-        exchange(text, "use std::sync::{", "use crate::sync::{self, ");
+        exchange(text, "use crate::sync::{", "use crate::sync::{self, ");
         exchange(
             text,
             "[const { Apart(Mutex::new(Set::new())) }; SETS]",
@@ -153,6 +136,11 @@ fn give(source: &str, name: &str, change: impl FnOnce(&mut String)) {
     let mut text = fs::read_to_string(&source).expect("a file of the core");
     if let Some(tests) = text.find("\n#[cfg(test)]") {
         text.truncate(tests);
+    }
+    for (from, to) in
+        [("//!", "//"), ("use std::sync::", "use crate::sync::"), ("pub(super)", "pub(crate)")]
+    {
+        text = text.replace(from, to);
     }
     change(&mut text);
     assert!(!text.contains("std::sync"), "{}: a use of std::sync is left", source.display());

@@ -13,20 +13,6 @@ static void sends(void *arg)
 	parent_hear();
 }
 
-/* Holds the sockets of the receiver, as a raw clone of it. */
-static pid_t clone_that_stays(void)
-{
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		signal(SIGALRM, SIG_DFL);
-		limit_time(60);
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
 /* At a full table, whose sockets a clone holds as well; or where no number may be had at all. */
 static void close_one(unsigned flags, bool table_is_full)
 {

@@ -8,21 +8,14 @@
 static pid_t target;
 static uid_t mine; /* the receiver's user */
 
-static void send_number(long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
-}
-
 static void changes_and_sends(void *arg)
 {
 	(void)arg;
-	send_number(1);
+	send_memfd(target, 1);
 	CHECK(setgroups(0, NULL) == 0 && setresgid(4321, 4321, 4321) == 0 && setresuid(mine + 1, 0, 0) == 0);
-	send_number(2);
+	send_memfd(target, 2);
 	become(mine + 2);
-	send_number(3); /* on the kept link, which was made by one who was allowed to */
+	send_memfd(target, 3); /* on the kept link, which was made by one who was allowed to */
 	parent_tell(0);
 	parent_hear();
 	CHECK_ERR(sendfd(target, S + 1, 2), EPERM); /* but no new one */
@@ -70,7 +63,7 @@ static void effective_is_ours(void *arg)
 {
 	(void)arg;
 	CHECK(setresuid(mine + 1, mine, mine + 1) == 0);
-	send_number(5);
+	send_memfd(target, 5);
 }
 
 /* It may signal the receiver (kill(2) looks at the real user, too), but would not be let in: it is told
@@ -100,7 +93,7 @@ TEST_NEEDS(the_effective_user_decides, ROOT)
 static void *sends_from_a_thread(void *arg)
 {
 	(void)arg;
-	send_number(6);
+	send_memfd(target, 6);
 	return NULL;
 }
 
@@ -110,7 +103,7 @@ static void threads_and_children(void *arg)
 	thread_join(thread_start(sends_from_a_thread, NULL));
 	pid_t pid = fork();
 	if (pid == 0) {
-		send_number(7);
+		send_memfd(target, 7);
 		_exit(0);
 	}
 	CHECK(exited_well(pid));

@@ -6,19 +6,6 @@
 
 static pid_t target;
 
-static void send_number(void *arg)
-{
-	int fd = make_memfd(*(long *)arg);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
-}
-
-static void from_child(long number)
-{
-	struct child sender = fork_child(send_number, &number);
-	child_join(&sender);
-}
-
 /* --- a forked child and the inbox of its parent ----------------------------------------------- */
 static sendfd_inbox *inherited;
 
@@ -59,14 +46,14 @@ TEST(a_forked_child_has_no_inbox)
 		forget_dead_links();
 		int before = count_fds();
 		inherited = open_inbox(S, flags);
-		from_child(1);
-		from_child(2);
+		send_memfd_from_child(target, 1);
+		send_memfd_from_child(target, 2);
 		expect_number(inherited, 1); /* one link accepted, one not */
 		struct child child = fork_child(has_nothing_of_it, &before);
 		child_join(&child);
 		expect_number(inherited, 2);
 		expect_number(inherited, 51);
-		from_child(3);
+		send_memfd_from_child(target, 3);
 		expect_number(inherited, 3);
 		expect_empty(inherited);
 		sendfd_inbox_close(inherited);
@@ -93,12 +80,12 @@ TEST(a_raw_clone_has_no_inbox)
 	target = getpid();
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		inherited = open_inbox(S, flags);
-		from_child(1);
-		from_child(2);
+		send_memfd_from_child(target, 1);
+		send_memfd_from_child(target, 2);
 		expect_number(inherited, 1);
 		forks_raw();
 		expect_number(inherited, 2);
-		from_child(3);
+		send_memfd_from_child(target, 3);
 		expect_number(inherited, 3);
 		sendfd_inbox_close(inherited);
 	}
@@ -107,8 +94,7 @@ TEST(a_raw_clone_has_no_inbox)
 static void sends_on_inherited_link(void *arg)
 {
 	(void)arg;
-	long n = 61;
-	send_number(&n);
+	send_memfd(target, 61);
 }
 
 /* A child of a sender makes a link of its own: the receiver sees the child's pid. */
@@ -116,12 +102,11 @@ TEST(a_child_of_a_sender_is_its_own_sender)
 {
 	target = getpid();
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	long n = 60;
-	send_number(&n);
+	send_memfd(target, 60);
 	expect_number(inbox, 60);
 	struct child child = fork_child(sends_on_inherited_link, NULL);
 	child_join(&child);
-	send_number(&n);
+	send_memfd(target, 60);
 	sendfd_info info;
 	take_number(recv_soon(inbox, &info), 61);
 	CHECK_EQ(info.pid, child.pid);
@@ -152,7 +137,7 @@ TEST_LIMIT(forks_under_load, 60)
 	for (int i = 0; i < 3; i++)
 		threads[i] = thread_start(sends, NULL);
 	for (int i = 0; i < 200; i++) {
-		from_child(2);
+		send_memfd_from_child(target, 2);
 		for (bool found = false; !found;) {
 			int fd = recv_soon(inbox, NULL);
 			found = memfd_number(fd) == 2;
@@ -196,8 +181,7 @@ TEST_LIMIT(forks_while_threads_receive, 60)
 			sendfd_inbox_close(inherited);
 			sendfd_inbox *own = open_inbox(S, 0);
 			target = getpid();
-			long n = 8;
-			send_number(&n);
+			send_memfd(target, 8);
 			expect_number(own, 8);
 			sendfd_inbox_close(own);
 			_exit(0);
@@ -217,9 +201,8 @@ TEST(every_descriptor_is_close_on_exec)
 	for (int fd = 0; fd < 4096; fd++)
 		before[fd] = is_open(fd);
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	from_child(1);
-	long n = 2;
-	send_number(&n);
+	send_memfd_from_child(target, 1);
+	send_memfd(target, 2);
 	int got[2] = {recv_soon(inbox, NULL), recv_soon(inbox, NULL)};
 	for (int fd = 0; fd < 4096; fd++)
 		CHECK(before[fd] || !is_open(fd) || is_cloexec(fd), "%d", fd);

@@ -4,19 +4,6 @@
 extern char **environ;
 static pid_t target;
 
-static void send_number(void *arg)
-{
-	int fd = make_memfd(*(long *)arg);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
-}
-
-static void from_child(long number)
-{
-	struct child sender = fork_child(send_number, &number);
-	child_join(&sender);
-}
-
 static void unblocks_and_lives(int sig)
 {
 	sigset_t set = set_of(sig, SIGIO, 0), none;
@@ -42,12 +29,11 @@ static void execs(void *arg)
 	unsigned flags = *(unsigned *)arg;
 	sendfd_inbox *inbox = open_inbox(S, flags);
 	target = getpid();
-	from_child(1);
+	send_memfd_from_child(target, 1);
 	expect_number(inbox, 1);
-	long n = 2;
 	for (int i = 0; i < 20; i++)
-		send_number(&n);
-	from_child(3);
+		send_memfd(target, 2);
+	send_memfd_from_child(target, 3);
 	CHECK(pending(S) || (flags & SENDFD_INBOX_NOSIGNAL));
 	snprintf(number, sizeof number, "%d", S);
 	setenv("SENDFD_TEST_SECOND_IMAGE", number, 1);
@@ -107,12 +93,12 @@ TEST(unblocking_does_not_kill)
 	uint64_t mask = mask_now();
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_THREAD; flags++) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		from_child(1);
+		send_memfd_from_child(target, 1);
 		unblocks_and_lives(S);
 		expect_number(inbox, 1); /* the signal is lost, the mail is not */
 		sigset_t set = set_of(S, SIGIO, 0);
 		sigprocmask(SIG_BLOCK, &set, NULL);
-		from_child(2);
+		send_memfd_from_child(target, 2);
 		sendfd_inbox_close(inbox);
 		CHECK(!pending(S) && !pending(SIGIO));
 		unblocks_and_lives(S);
@@ -155,10 +141,10 @@ TEST(close_takes_back_what_is_pending)
 			CHECK(sigaction(S, &action, NULL) == 0);
 		sigprocmask(SIG_BLOCK, &set, NULL);
 		sendfd_inbox *inbox = open_inbox(S, 0);
-		from_child(1);
+		send_memfd_from_child(target, 1);
 		expect_number(inbox, 1);
 		for (long n = 0; n < 10; n++)
-			from_child(n);
+			send_memfd_from_child(target, n);
 		CHECK(pending(S));
 		sendfd_inbox_close(inbox);
 		CHECK(!pending(S) && !pending(SIGIO));

@@ -51,13 +51,6 @@ static void *stays(void *arg)
 	return NULL;
 }
 
-static void send_number(pid_t pid, long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(pid, S, fd));
-	close(fd);
-}
-
 TEST_NEEDS(threads_stay_where_they_are, ROOT | NET_NAMESPACE)
 {
 	enum { TIMES = 30 };
@@ -69,8 +62,8 @@ TEST_NEEDS(threads_stay_where_they_are, ROOT | NET_NAMESPACE)
 	for (int i = 0; i < TIMES; i++) {
 		struct child child = fork_child(receives_elsewhere, NULL);
 		child_hear(&child);
-		send_number(child.pid, 2);
-		send_number(child.pid, 1);
+		send_memfd(child.pid, 2);
+		send_memfd(child.pid, 1);
 		where("thread-self", after, sizeof after);
 		CHECK(strcmp(before, after) == 0);
 		CHECK_EQ(mask_now(), mask);
@@ -94,7 +87,7 @@ static void *sends_alone(void *arg)
 		fclose(stat);
 		sched_yield();
 	}
-	send_number(target, 1);
+	send_memfd(target, 1);
 	_exit(0);
 }
 

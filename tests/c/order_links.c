@@ -26,13 +26,6 @@ static long take_next(const struct way *way, sendfd_inbox *inbox)
 	return number;
 }
 
-static void send_number(long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
-}
-
 /* --- a kept connection was given up in between ------------------------------------------------------- */
 #define OTHERS 20
 #define EARLIER 70 /* more than are taken of one link before the next one's turn */
@@ -54,7 +47,7 @@ static void *stays(void *arg)
 
 static void sends_one(void *arg)
 {
-	send_number(*(long *)arg);
+	send_memfd(target, *(long *)arg);
 }
 
 /* Sends some, gives the connection up by sending to very many others, and sends one more over a new one. */
@@ -62,16 +55,16 @@ static void gives_up_and_returns(void *arg)
 {
 	(void)arg;
 	set_limit(RLIMIT_NOFILE, 1024);
-	send_number(0);
+	send_memfd(target, 0);
 	parent_tell(0);
 	parent_hear();
 	int links = count_fds();
 	for (long n = 1; n <= EARLIER; n++)
-		send_number(n);
+		send_memfd(target, n);
 	for (int i = 0; i < OTHERS * 20; i++)
 		CHECK_OK(sendfd(others[i / 20], S - 10 + i % 20, 2));
 	CHECK(count_fds() - links < OTHERS * 20);
-	send_number(EARLIER + 1);
+	send_memfd(target, EARLIER + 1);
 }
 
 static void given_up(const struct way *way)

@@ -24,29 +24,22 @@ ssize_t recv(int socket, void *bytes, size_t len, int flags)
 	return fails(take_error) ? -1 : syscall(SYS_recvfrom, socket, bytes, len, flags, NULL, NULL);
 }
 
-static void send_number(long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
-}
-
 /* One of them is passed over; what is no error of that kind is told, and the parcel stays. */
 static void in_front_of_a_parcel(int *error)
 {
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		static const int passing[] = {ECONNRESET, EINTR};
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		send_number(1);
+		send_memfd(getpid(), 1);
 		expect_number(inbox, 1); /* the link is accepted */
 		for (size_t i = 0; i < 2; i++) {
-			send_number(2);
+			send_memfd(getpid(), 2);
 			*error = passing[i];
 			failures = 1;
 			take_number(CHECK_OK(sendfd_recv(inbox, NULL, &NOW)), 2);
 			CHECK_EQ(failures, 0);
 		}
-		send_number(3);
+		send_memfd(getpid(), 3);
 		*error = ENOMEM;
 		failures = 1;
 		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), ENOMEM);
@@ -65,14 +58,14 @@ TEST(a_reset_that_does_not_pass)
 {
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		send_number(1);
+		send_memfd(getpid(), 1);
 		expect_number(inbox, 1);
-		send_number(2);
+		send_memfd(getpid(), 2);
 		look_error = ECONNRESET;
 		failures = 2;
 		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN);
 		CHECK_EQ(failures, 0);
-		send_number(3); /* over another link */
+		send_memfd(getpid(), 3); /* over another link */
 		take_number(CHECK_OK(sendfd_recv(inbox, NULL, &NOW)), 3);
 		sendfd_inbox_close(inbox);
 	}

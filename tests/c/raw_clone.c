@@ -6,19 +6,6 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
-static pid_t clone_that_stays(void)
-{
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* no atfork handler runs */
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		signal(SIGALRM, SIG_DFL);
-		limit_time(60);
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
 static void end_clone(pid_t pid)
 {
 	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);

@@ -152,15 +152,7 @@ static void dies_with_a_clone(void *arg)
 	open_inbox(S, 0);
 	parent_tell(0);
 	parent_hear();
-	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* no atfork handler runs */
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		signal(SIGALRM, SIG_DFL);
-		limit_time(60);
-		for (;;)
-			pause();
-	}
-	parent_tell(pid);
+	parent_tell(clone_that_stays());
 	_exit(0);
 	(void)arg;
 }
@@ -288,18 +280,6 @@ static void is_root_without_proc(void *arg)
 	(void)arg;
 }
 
-TEST_NEEDS(root_without_proc_to_a_user, ROOT | PIDFS)
-{
-	user = lonely_uid();
-	struct child receiver = fork_child(is_a_user, NULL), sender;
-	child_hear(&receiver);
-	target = receiver.pid;
-	sender = fork_child(is_root_without_proc, NULL);
-	child_join(&sender);
-	child_tell(&receiver, 0);
-	child_join(&receiver);
-}
-
 static void is_root(void *arg)
 {
 	snprintf(address, sizeof address, "sendfd.1/%lu/%d", (unsigned long)inode_of(target), S);
@@ -307,14 +287,18 @@ static void is_root(void *arg)
 	(void)arg;
 }
 
-TEST_NEEDS(root_by_address_to_a_user, ROOT | PIDFS)
+/* To whom mail comes, or none. */
+static void to_a_user(void (*sends)(void *), bool comes)
 {
 	user = lonely_uid();
 	struct child receiver = fork_child(is_a_user, NULL), sender;
 	child_hear(&receiver);
 	target = receiver.pid;
-	sender = fork_child(is_root, NULL);
+	sender = fork_child(sends, NULL);
 	child_join(&sender);
-	child_tell(&receiver, 1);
+	child_tell(&receiver, comes);
 	child_join(&receiver);
 }
+
+TEST_NEEDS(root_without_proc_to_a_user, ROOT | PIDFS) { to_a_user(is_root_without_proc, false); }
+TEST_NEEDS(root_by_address_to_a_user, ROOT | PIDFS) { to_a_user(is_root, true); }

@@ -15,13 +15,6 @@ static void receives(void *arg)
 	sendfd_inbox_close(inbox);
 }
 
-static void send_number(long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
-}
-
 /* A daemon closes everything it does not know. Its kept links are among that. */
 static bool reuses_the_number;
 
@@ -29,7 +22,7 @@ static void closes_everything(void *arg)
 {
 	(void)arg;
 	parent_hear();
-	send_number(1);
+	send_memfd(target, 1);
 	int link = 4095, file = -1;
 	while (link > 4 && !is_open(link))
 		link--;
@@ -39,7 +32,7 @@ static void closes_everything(void *arg)
 		file = make_memfd(9);
 		CHECK(dup2(file, link) == link);
 	}
-	send_number(2);
+	send_memfd(target, 2);
 	forget_dead_links();
 	CHECK(!reuses_the_number || memfd_number(link) == 9, "the program's own file was closed");
 }
@@ -70,7 +63,7 @@ static void without_stdin(void *arg)
 	(void)arg;
 	close(0);
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	send_number(3);
+	send_memfd(target, 3);
 	CHECK(sendfd_inbox_fileno(inbox) >= 0);
 	if (sendfd_inbox_fileno(inbox) != 0)
 		CHECK_EQ(lowest_free(), 0);
@@ -80,7 +73,7 @@ static void without_stdin(void *arg)
 	sendfd_inbox_close(inbox);
 	CHECK_EQ(lowest_free(), 0);
 	inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
-	send_number(4);
+	send_memfd(target, 4);
 	expect_number(inbox, 4);
 	sendfd_inbox_close(inbox);
 }
@@ -139,11 +132,11 @@ TEST_NEEDS(a_receiver_that_changes_its_user, ROOT)
 		struct child receiver = fork_child(changes_its_user, &claim);
 		child_hear(&receiver);
 		target = receiver.pid;
-		send_number(1);
+		send_memfd(target, 1);
 		child_tell(&receiver, 1);
 		child_hear(&receiver);
 		for (long n = 2; n < 6; n++) {
-			send_number(n);
+			send_memfd(target, n);
 			child_tell(&receiver, n);
 			CHECK_EQ(child_hear(&receiver), n);
 		}
@@ -190,8 +183,8 @@ TEST(a_process_whose_first_thread_has_ended)
 	CHECK(write(down[1], "g", 1) == 1);
 	CHECK(read(up[0], &byte, 1) == 1);
 	target = pid;
-	send_number(6);
-	send_number(7);
+	send_memfd(target, 6);
+	send_memfd(target, 7);
 	CHECK(exited_well(pid));
 	for (int i = 0; i < 2; i++) {
 		close(up[i]);

@@ -139,6 +139,8 @@ void child_kill(struct child *child); /* SIGKILL, and reaped */
 /* in the child */
 void parent_tell(long value);
 long parent_hear(void);
+/* A raw clone, of which no handler of fork() knows: it holds the sockets, and calls nothing of the library. */
+pid_t clone_that_stays(void);
 /* Wait for a pid that is not a struct child; true when it exited with 0. */
 bool exited_well(pid_t pid);
 
@@ -189,6 +191,8 @@ void sends_what_it_hears(void *arg);
 void let_send(struct child *sender, long order); /* tells a child, and hears that it is done */
 void let_end(struct child *sender); /* tells it 0, by which it ends */
 void fill_mailbox(pid_t pid, int sig, int *ret_sent); /* until EAGAIN */
+void send_memfd(pid_t pid, long number);
+void send_memfd_from_child(pid_t pid, long number);
 int send_among_many(pid_t pid, long number); /* by root without powers: all that root has in flight counts */
 void forget_dead_links(void); /* called before the descriptors are counted at the end */
 /* The abstract name (without the zero byte) of the listener that pid holds for sig. */

@@ -64,6 +64,30 @@ void look_while(sendfd_inbox *inbox, struct child *child)
 	child_hear(child);
 }
 
+void send_memfd(pid_t pid, long number)
+{
+	int fd = make_memfd(number);
+	CHECK_OK(sendfd(pid, S, fd));
+	close(fd);
+}
+
+struct send {
+	pid_t pid;
+	long number;
+};
+
+static void sends(void *arg)
+{
+	struct send *send = arg;
+	send_memfd(send->pid, send->number);
+}
+
+void send_memfd_from_child(pid_t pid, long number)
+{
+	struct child child = fork_child(sends, &(struct send){pid, number});
+	child_join(&child);
+}
+
 /* What other tests have in flight takes no longer than they do. */
 int send_among_many(pid_t pid, long number)
 {

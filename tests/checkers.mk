@@ -34,4 +34,4 @@ test-memcheck: setup include/sendfd.h  ## some of the C tests under valgrind
 	else echo "skipped: $@ needs valgrind"; fi
 
 test-cancellation: all  ## some of the C tests, in which the library may make no call at which a thread can be cancelled
-	tests/checkers/cancellation cancel answers outbox raw_clone thread_ends
+	tests/checkers/cancellation cancel answers outbox outbox_open outbox_process raw_clone thread_ends

@@ -81,12 +81,8 @@ static void *sends_alone(void *arg)
 	(void)arg;
 	CHECK(syscall(SYS_tgkill, getpid(), getpid(), 0) == 0);
 	/* until the first thread is a zombie */
-	for (char state = 0; state != 'Z';) {
-		FILE *stat = fopen("/proc/self/stat", "re");
-		CHECK(stat && fscanf(stat, "%*d %*s %c", &state) == 1);
-		fclose(stat);
+	while (state_of(getpid()) != 'Z')
 		sched_yield();
-	}
 	send_memfd(target, 1);
 	_exit(0);
 }

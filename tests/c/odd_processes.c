@@ -6,18 +6,6 @@
 
 static pid_t target;
 
-static void wait_for_zombie(pid_t pid)
-{
-	char path[64], line[512] = "";
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	while (!strstr(line, ") Z")) {
-		FILE *file = fopen(path, "re");
-		CHECK(file && fgets(line, sizeof line, file));
-		fclose(file);
-		sched_yield();
-	}
-}
-
 /* --- the first thread has ended ------------------------------------------------------------------ */
 static int down[2];
 
@@ -57,7 +45,8 @@ TEST_NEEDS(a_sender_whose_first_thread_has_ended, PIDFD | ROOT)
 		thread_start(sends_by_pidfd, NULL);
 		pthread_exit(NULL);
 	}
-	wait_for_zombie(pid);
+	while (state_of(pid) != 'Z')
+		sched_yield();
 	CHECK(write(down[1], "g", 1) == 1);
 	CHECK(exited_well(pid));
 	child_join(&receiver);

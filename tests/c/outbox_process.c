@@ -111,14 +111,9 @@ static void traced_waiter(void)
 
 static void *take_when_it_sleeps(void *arg)
 {
-	char path[64], state = 0;
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)*(pid_t *)arg);
 	/* Seen asleep, and not in a tracer's stop, many times on end: it waits in the call. */
 	for (int seen = 0; seen < 50;) {
-		FILE *file = fopen(path, "re");
-		CHECK(file && fscanf(file, "%*d %*s %c", &state) == 1);
-		fclose(file);
-		seen = state == 'S' ? seen + 1 : 0;
+		seen = state_of(*(pid_t *)arg) == 'S' ? seen + 1 : 0;
 		struct timespec pause = in_ms(2);
 		nanosleep(&pause, NULL);
 	}

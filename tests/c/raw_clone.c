@@ -193,18 +193,6 @@ static void never_looks(void *arg)
 	parent_hear();
 }
 
-/* In the state that the kernel shows. */
-static bool sleeps(pid_t pid)
-{
-	char path[32], text[256], state = 0;
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	FILE *file = fopen(path, "re");
-	CHECK(file && fgets(text, sizeof text, file));
-	fclose(file);
-	CHECK(sscanf(text, "%*d (%*[^)]) %c", &state) == 1);
-	return state == 'S';
-}
-
 static void waits_for_room(void *arg)
 {
 	struct timespec limit = in_ms(15000);
@@ -223,7 +211,7 @@ TEST(a_waiting_sender_notices_a_death)
 		target = receiver.pid;
 		struct child sender = fork_child(waits_for_room, timed ? &timed : NULL);
 		child_hear(&sender);
-		while (!sleeps(sender.pid))
+		while (state_of(sender.pid) != 'S')
 			sched_yield();
 		child_tell(&receiver, 0);
 		pid_t clone = (pid_t)child_hear(&receiver);

@@ -139,12 +139,8 @@ static void *goes_on_alone(void *arg)
 {
 	(void)arg;
 	/* until the first thread is a zombie */
-	for (char state = 0; state != 'Z';) {
-		FILE *stat = fopen("/proc/self/stat", "re");
-		CHECK(stat && fscanf(stat, "%*d %*s %c", &state) == 1);
-		fclose(stat);
+	while (state_of(getpid()) != 'Z')
 		sched_yield();
-	}
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	parent_tell(0);
 	parent_hear();

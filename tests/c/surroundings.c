@@ -163,7 +163,7 @@ static void *goes_on(void *arg)
 
 TEST(a_process_whose_first_thread_has_ended)
 {
-	char byte, path[64], line[512] = "";
+	char byte;
 	CHECK(pipe2(up, O_CLOEXEC) == 0 && pipe2(down, O_CLOEXEC) == 0);
 	pid_t pid = fork();
 	CHECK(pid >= 0);
@@ -172,13 +172,8 @@ TEST(a_process_whose_first_thread_has_ended)
 		thread_start(goes_on, NULL);
 		pthread_exit(NULL);
 	}
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	while (!strstr(line, ") Z")) {
-		FILE *file = fopen(path, "re");
-		CHECK(file && fgets(line, sizeof line, file));
-		fclose(file);
+	while (state_of(pid) != 'Z')
 		sched_yield();
-	}
 	CHECK_ERR(sendfd(pid, S, 2), ECONNREFUSED);
 	CHECK(write(down[1], "g", 1) == 1);
 	CHECK(read(up[0], &byte, 1) == 1);

@@ -7,17 +7,6 @@ static pid_t target;
 static char name[64];
 static int listener = -1; /* of a squatter */
 
-static char state_of(pid_t pid)
-{
-	char path[64], line[512], state = 0;
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	FILE *file = fopen(path, "re");
-	CHECK(file && fgets(line, sizeof line, file));
-	fclose(file);
-	CHECK(sscanf(strrchr(line, ')'), ") %c", &state) == 1);
-	return state;
-}
-
 static void waits_for_ever(void *arg)
 {
 	int fd = make_memfd(1);

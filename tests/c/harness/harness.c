@@ -181,6 +181,17 @@ bool exited_well(pid_t pid)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+char state_of(pid_t pid)
+{
+	char path[64], line[512], state = 0;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	FILE *file = fopen(path, "re");
+	CHECK(file && fgets(line, sizeof line, file));
+	fclose(file);
+	CHECK(sscanf(strrchr(line, ')'), ") %c", &state) == 1);
+	return state;
+}
+
 static void tell(int fd, long value)
 {
 	ssize_t n;

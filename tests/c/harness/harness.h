@@ -141,6 +141,7 @@ void parent_tell(long value);
 long parent_hear(void);
 /* A raw clone, of which no handler of fork() knows: it holds the sockets, and calls nothing of the library. */
 pid_t clone_that_stays(void);
+char state_of(pid_t pid); /* as the kernel shows it: 'S' sleeps, 'Z' has ended (its first thread has) */
 /* Wait for a pid that is not a struct child; true when it exited with 0. */
 bool exited_well(pid_t pid);
 

@@ -72,6 +72,26 @@ TEST(a_close_leaves_what_others_have_queued)
 	CHECK(!pending(SIGIO));
 }
 
+/* A signalfd tells what sigtimedwait(3) of the C library does not: that it was raised. */
+TEST(what_was_raised_is_pending_as_it_was)
+{
+	const int signals[] = {SIGIO, S};
+	for (size_t i = 0; i < LEN(signals); i++) {
+		block(signals[i]);
+		CHECK(raise(signals[i]) == 0);
+	}
+	sendfd_inbox_close(open_inbox(S, 0));
+	for (size_t i = 0; i < LEN(signals); i++) {
+		sigset_t set = set_of(signals[i], 0);
+		struct signalfd_siginfo si;
+		int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+		CHECK(read(fd, &si, sizeof si) == sizeof si);
+		CHECK_EQ(si.ssi_code, SI_TKILL);
+		CHECK_EQ(si.ssi_pid, getpid());
+		close(fd);
+	}
+}
+
 /* A socket of the program's own signals by the same number. */
 TEST(a_close_leaves_signals_of_the_programs_own_sockets)
 {

@@ -15,6 +15,9 @@ pub(crate) struct SignalInfo {
     pub(crate) fd: RawFd,
 }
 
+/// Bytes of a set of signals: one bit for each of 64.
+const KERNEL_SET: usize = 8;
+
 /// The layout of `siginfo_t` for a signal of `F_SETSIG`, which the libc crate does not show.
 #[repr(C)]
 struct SigPoll {
@@ -135,8 +138,13 @@ pub(crate) fn dequeue(wanted: &Set) -> Option<SignalInfo> {
 pub(super) fn dequeue_whole(Set(wanted): &Set) -> Option<libc::siginfo_t> {
     let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-    // SAFETY: a valid set and timeout; the pointer is to a struct that the call fills.
-    let signo = unsafe { libc::sigtimedwait(wanted, info.as_mut_ptr(), &raw const now) };
+    // Past the C library: its own is a cancellation point, and tells what was raised as if it were sent by kill().
+    // SAFETY: a valid set, of which the kernel knows so many bytes, and timeout: zeros, whatever its width; the
+    // pointer is to a struct that the call fills.
+    let signo = unsafe {
+        let info = info.as_mut_ptr();
+        libc::syscall(libc::SYS_rt_sigtimedwait, wanted, info, &raw const now, KERNEL_SET)
+    };
     if signo < 0 {
         return None;
     }
@@ -168,7 +176,6 @@ pub(super) fn is_own(info: &libc::siginfo_t) -> bool {
     let queued = unsafe { &*(&raw const *info).cast::<Queued>() };
     match info.si_code {
         libc::SI_QUEUE => queued.pid == 0 && queued.value == OWN,
-        libc::SI_TKILL => info.si_signo == libc::SIGIO && queued.pid == ids::process(),
         // KERNEL: with a full queue, nothing is told of who has sent it.
         libc::SI_USER => info.si_signo == libc::SIGIO && queued.pid == 0,
         _ => false,
@@ -179,6 +186,13 @@ pub(super) fn is_own(info: &libc::siginfo_t) -> bool {
 /// the kernel keeps one in any case.
 #[cold]
 pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
+    if !queue(thread, signo) {
+        queue(thread, libc::SIGIO);
+    }
+}
+
+/// `false`: the queue is full.
+fn queue(thread: i32, signo: i32) -> bool {
     let process = ids::process();
     // SAFETY: a siginfo_t is made of integers and pointers, for which zeros are valid.
     let mut info = unsafe { MaybeUninit::<libc::siginfo_t>::zeroed().assume_init() };
@@ -190,10 +204,7 @@ pub(crate) fn queue_to_thread(thread: i32, signo: i32) {
     let queued = unsafe {
         libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signo, &raw const info)
     };
-    if queued != 0 {
-        // SAFETY: takes no pointers.
-        unsafe { libc::syscall(libc::SYS_tgkill, process, thread, libc::SIGIO) };
-    }
+    queued == 0
 }
 
 #[cfg(test)]

@@ -501,7 +501,12 @@ unsafe fn tell(
             *ret_info = sendfd_info { reply, ..info.into() };
             value
         }
-        (Ok((value, ..)), None) => value,
+        (Ok((value, _, reply)), None) => {
+            if let Some(reply) = reply {
+                reply.refuse();
+            }
+            value
+        }
         (Err(error), ret_info) => {
             match (error.parcel(), error.errno(), ret_info) {
                 (Some(info), _, Some(ret_info)) => *ret_info = info.into(),

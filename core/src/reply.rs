@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 /// # Ok::<(), sendfd_core::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Reply(Option<OwnedFd>);
+pub struct Reply(OwnedFd);
 
 impl Reply {
     /// Sends the answer and closes the place. Never waits; the parcel's timeout has no meaning here.
@@ -54,7 +54,7 @@ impl Reply {
     /// # Errors
     /// As [`Reply::send`]; `EPIPE` after an answer was given.
     pub fn try_send(&self, answer: Outgoing<'_>) -> Result<()> {
-        put(self.as_fd(), answer, put_answer)
+        put(self.0.as_fd(), answer, put_answer)
     }
 
     /// The same for a place that is held as a plain descriptor, which stays open: it is to be closed.
@@ -78,6 +78,14 @@ impl Reply {
                 other => other,
             })
         })
+    }
+
+    /// Tells the asker that there will be no answer, as dropping it does; but that is a cancellation point of C's
+    /// (`pthread_cancel`), and this is none.
+    #[cold]
+    pub fn refuse(self) {
+        let _uncancelled = Uncancelled::begin();
+        drop(self);
     }
 
     /// Whether an asker can await an answer there: one end of a connected pair, into which nothing was
@@ -119,45 +127,31 @@ fn put_answer(reply: BorrowedFd<'_>, message: &Message<'_>) -> sys::Result<()> {
 impl Reply {
     /// One for which [`Reply::is_possible`] was true.
     pub(crate) fn at(place: OwnedFd) -> Reply {
-        Reply(Some(place))
-    }
-
-    fn place(&self) -> &OwnedFd {
-        self.0.as_ref().expect("taken by whoever consumes it alone")
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if let Some(place) = self.0.take() {
-            // What was received with it may be in the hands of a call still.
-            let _uncancelled = Uncancelled::begin();
-            drop(place);
-        }
+        Reply(place)
     }
 }
 
 impl From<Reply> for OwnedFd {
-    fn from(mut reply: Reply) -> OwnedFd {
-        reply.0.take().expect("nothing else takes it")
+    fn from(reply: Reply) -> OwnedFd {
+        reply.0
     }
 }
 
 impl AsFd for Reply {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.place().as_fd()
+        self.0.as_fd()
     }
 }
 
 impl AsRawFd for Reply {
     fn as_raw_fd(&self) -> RawFd {
-        self.place().as_raw_fd()
+        self.0.as_raw_fd()
     }
 }
 
 impl IntoRawFd for Reply {
     fn into_raw_fd(self) -> RawFd {
-        OwnedFd::from(self).into_raw_fd()
+        self.0.into_raw_fd()
     }
 }
 

@@ -266,6 +266,8 @@ fn is_passing(errno: Errno) -> bool {
     matches!(errno, Errno(libc::ECONNRESET | libc::EINTR))
 }
 
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "every parcel goes through it")]
 fn discard(link: BorrowedFd<'_>) -> Result<()> {
     match message::discard(link) {
         Err(errno) if is_passing(errno) => discard_after_all(link),

@@ -40,13 +40,6 @@ static int link_to(pid_t pid, long number)
 	return link;
 }
 
-static void send_to(pid_t pid, long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(pid, S, fd));
-	close(fd);
-}
-
 /* A receiver that says the number of each parcel that comes. */
 static void receives(void *arg)
 {
@@ -74,7 +67,7 @@ static struct child receiver(void)
 
 static void finish(struct child *receiver)
 {
-	send_to(receiver->pid, 0);
+	send_memfd(receiver->pid, 0);
 	CHECK_EQ(child_hear(receiver), 0);
 	child_join(receiver);
 }
@@ -88,8 +81,8 @@ TEST(a_link_under_the_number_of_another)
 	CHECK(close(link) == 0);
 	CHECK_EQ(link_to(other.pid, 2), link);
 	CHECK_EQ(child_hear(&other), 2);
-	send_to(one.pid, 3);
-	send_to(other.pid, 4);
+	send_memfd(one.pid, 3);
+	send_memfd(other.pid, 4);
 	CHECK_EQ(child_hear(&one), 3);
 	CHECK_EQ(child_hear(&other), 4);
 	finish(&one);
@@ -98,7 +91,7 @@ TEST(a_link_under_the_number_of_another)
 
 static void sends_once(void *arg)
 {
-	send_to(target, *(long *)arg);
+	send_memfd(target, *(long *)arg);
 	parent_hear();
 }
 
@@ -118,7 +111,7 @@ TEST(an_accepted_link_under_the_number_of_another)
 	CHECK_EQ(new_numbers(numbers, 2), 2);
 	CHECK(numbers[0] == link || numbers[1] == link);
 	take_number(got, 2);
-	send_to(one.pid, 3);
+	send_memfd(one.pid, 3);
 	CHECK_EQ(child_hear(&one), 3);
 	child_tell(&sender, 0);
 	child_join(&sender);
@@ -139,14 +132,14 @@ TEST(an_inbox_under_the_number_of_a_link)
 	for (int i = 0; i < count; i++)
 		reused |= numbers[i] == link;
 	CHECK(reused);
-	send_to(one.pid, 2);
+	send_memfd(one.pid, 2);
 	CHECK_EQ(child_hear(&one), 2);
 	for (int i = 0; i < count; i++)
 		CHECK(is_open(numbers[i]));
-	send_to(getpid(), 3);
+	send_memfd(getpid(), 3);
 	expect_number(inbox, 3);
 	forget_dead_links();
-	send_to(getpid(), 4);
+	send_memfd(getpid(), 4);
 	expect_number(inbox, 4);
 	sendfd_inbox_close(inbox);
 	finish(&one);
@@ -203,13 +196,13 @@ static void put_in_the_place(struct pair pair, bool at_once)
 	if (!at_once) /* past the time for which a link is used unseen */
 		poll(NULL, 0, 250);
 	for (int i = 2; i < 6; i++) {
-		send_to(one.pid, i);
+		send_memfd(one.pid, i);
 		CHECK_EQ(child_hear(&one), i);
 		stays_as_it_was(pair.name, link, pair.other);
 	}
 	forget_dead_links();
 	poll(NULL, 0, 250);
-	send_to(one.pid, 6);
+	send_memfd(one.pid, 6);
 	CHECK_EQ(child_hear(&one), 6);
 	stays_as_it_was(pair.name, link, pair.other);
 	finish(&one);
@@ -243,9 +236,9 @@ TEST(packets_of_the_program_in_the_place_of_a_link)
 	int link = link_to(one.pid, 1), astray = 0;
 	CHECK_EQ(child_hear(&one), 1);
 	CHECK(dup3(pair.mine, link, O_CLOEXEC) == link);
-	send_to(one.pid, 2);
+	send_memfd(one.pid, 2);
 	poll(NULL, 0, 250);
-	send_to(one.pid, 3);
+	send_memfd(one.pid, 3);
 	long number = child_hear(&one);
 	CHECK(number == 3 || (number == 2 && child_hear(&one) == 3));
 	for (char bytes[64]; recv(pair.other, bytes, sizeof bytes, MSG_DONTWAIT) > 0;)
@@ -268,7 +261,7 @@ TEST(what_is_no_socket_in_the_place_of_a_link)
 		int link = link_to(one.pid, 1);
 		CHECK_EQ(child_hear(&one), 1);
 		CHECK(dup3(files[i], link, O_CLOEXEC) == link);
-		send_to(one.pid, 2);
+		send_memfd(one.pid, 2);
 		CHECK_EQ(child_hear(&one), 2);
 		finish(&one);
 		forget_dead_links();
@@ -290,7 +283,7 @@ TEST_NEEDS(a_link_that_is_known_by_pid_and_pidfd, PIDFD)
 	CHECK(dup3(file, link, O_CLOEXEC) == link);
 	CHECK_OK(sendfd_pidfd(pidfd, S, file));
 	CHECK_EQ(child_hear(&one), 7);
-	send_to(one.pid, 3);
+	send_memfd(one.pid, 3);
 	CHECK_EQ(child_hear(&one), 3);
 	CHECK_OK(sendfd_pidfd(pidfd, S, file));
 	CHECK_EQ(child_hear(&one), 7);
@@ -317,7 +310,7 @@ static void begin_anew(unsigned flags, bool connected)
 	note_numbers();
 	sendfd_inbox *inbox = open_inbox(S, flags);
 	if (connected) {
-		send_to(getpid(), 1);
+		send_memfd(getpid(), 1);
 		expect_number(inbox, 1);
 	}
 	int count = new_numbers(numbers, 8);
@@ -372,7 +365,7 @@ TEST(a_raw_clone_that_begins_anew)
 	int numbers[8], lowest = lowest_free();
 	note_numbers();
 	sendfd_inbox *inbox = open_inbox(S, 0);
-	send_to(getpid(), 1);
+	send_memfd(getpid(), 1);
 	expect_number(inbox, 1);
 	int count = new_numbers(numbers, 8);
 	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
@@ -391,7 +384,7 @@ TEST(a_raw_clone_that_begins_anew)
 			}
 		}
 		sendfd_inbox *own = open_inbox(S, 0);
-		send_to(getpid(), 2);
+		send_memfd(getpid(), 2);
 		expect_number(own, 2);
 		CHECK_ERR(sendfd_recv(inbox, NULL, NULL), EPERM);
 		CHECK(epoll_ctl(numbers[0], EPOLL_CTL_MOD, member, &event) == 0, "the epoll set");
@@ -400,7 +393,7 @@ TEST(a_raw_clone_that_begins_anew)
 		_exit(0);
 	}
 	CHECK(exited_well(pid));
-	send_to(getpid(), 3);
+	send_memfd(getpid(), 3);
 	expect_number(inbox, 3);
 	sendfd_inbox_close(inbox);
 }

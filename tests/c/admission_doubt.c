@@ -93,9 +93,7 @@ static void sends_and_stays(void *arg)
 {
 	(void)arg;
 	plain();
-	int fd = make_memfd(8);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
+	send_memfd(target, 8);
 	parent_tell(0);
 	parent_hear();
 }

@@ -84,9 +84,7 @@ static void lie_is_refused(void (*liar)(void *))
 		child_tell(&child, 0);
 		CHECK(child_hear(&child) != 0, "its connection is not closed");
 		child_join(&child);
-		int fd = make_memfd(6);
-		CHECK_OK(sendfd(target, S, fd));
-		close(fd);
+		send_memfd(target, 6);
 		expect_number(inbox, 6);
 		sendfd_inbox_close(inbox);
 	}

@@ -87,9 +87,7 @@ static void changes_its_root(void *pivots)
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	CHECK(is_socket(file_in("/mnt/sockets", path)));
 	change_root(*(bool *)pivots);
-	int fd = make_memfd(7);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
+	send_memfd(getpid(), 7);
 	expect_number(inbox, 7);
 	sendfd_inbox_close(inbox);
 	CHECK(faccessat(sockets, strrchr(path, '/') + 1, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);

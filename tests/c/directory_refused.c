@@ -75,9 +75,7 @@ static void refused(void (*refuse)(int), int error, bool asked)
 		CHECK_ERR((asked ? open_asked : open_untold)(&inbox), error);
 	} else {
 		CHECK_OK(open_untold(&inbox));
-		int fd = make_memfd(3);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 3);
 		expect_number(inbox, 3);
 		CHECK_EQ(entries(NULL), 0);
 		sendfd_inbox_close(inbox);

@@ -41,9 +41,7 @@ TEST(a_set_that_is_never_quiet_does_not_stop_the_clock)
 		struct timespec limit = in_ms(50);
 		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), EAGAIN);
 		CHECK_TIMES_OUT(sendfd_recv(inbox, NULL, &limit), 50);
-		int fd = make_memfd(1);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 1);
 		expect_number(inbox, 1);
 		close(pair.sent);
 		close(pair.end);
@@ -137,9 +135,7 @@ TEST(a_wait_that_fails_is_told_of)
 		wait_error = EINTR;
 		CHECK_ERR(sendfd_recv(inbox, NULL, &limit), EINTR);
 		wait_error = 0;
-		int fd = make_memfd(1);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 1);
 		expect_number(inbox, 1);
 		expect_empty(inbox);
 		sendfd_inbox_close(inbox);
@@ -151,9 +147,7 @@ static void sends_what_it_is_told(void *arg)
 {
 	(void)arg;
 	for (long number; (number = parent_hear());) {
-		int fd = make_memfd(number);
-		CHECK_OK(sendfd(target, S, fd));
-		close(fd);
+		send_memfd(target, number);
 		parent_tell(0);
 	}
 }

@@ -13,13 +13,6 @@ static bool same(const sendfd_info *one, const sendfd_info *two)
 }
 #define CHECK_UNTOUCHED(info) CHECK(same(&(info), &untouched))
 
-static void send_one(long number)
-{
-	int fd = make_memfd(number);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
-}
-
 TEST(open_einval)
 {
 	sendfd_inbox *const mark = (sendfd_inbox *)0x1234;
@@ -55,7 +48,7 @@ TEST(bad_arguments_take_nothing)
 {
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
-		send_one(3);
+		send_memfd(getpid(), 3);
 		sendfd_info info = untouched;
 		int fd = -7;
 		char byte = 'x';
@@ -103,7 +96,7 @@ TEST(eagain_and_etimedout)
 static void *later_sender(void *arg)
 {
 	CHECK(poll(NULL, 0, *(int *)arg) == 0); /* most likely the receiver sleeps by now; any order will do */
-	send_one(4);
+	send_memfd(getpid(), 4);
 	return NULL;
 }
 
@@ -127,7 +120,7 @@ TEST(emsgsize_tells_and_keeps)
 		int sent[3] = {make_memfd(30), make_memfd(31), make_memfd(32)}, fds[4] = {-7, -7, -7, -7};
 		char data[16] = "untouched";
 		CHECK_OK(sendfds(getpid(), S, sent, 3, "abcdef", 6, &NOW));
-		send_one(33);
+		send_memfd(getpid(), 33);
 		CHECK_ERR(sendfd_recvs(inbox, NULL, 0, NULL, 0, NULL, &NOW), EMSGSIZE);
 		int before = count_fds(); /* the link has been accepted */
 		for (int round = 0; round < 3; round++) {
@@ -187,7 +180,7 @@ TEST(eperm_from_another_thread)
 {
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_THREAD; flags++) {
 		shared = open_inbox(S, flags);
-		send_one(6);
+		send_memfd(getpid(), 6);
 		thread_join(thread_start(other_thread, NULL));
 		expect_number(shared, 6);
 		sendfd_inbox_close(shared);
@@ -203,7 +196,7 @@ TEST(eaddrinuse)
 			for (int i = 0; i < 100; i++)
 				CHECK_ERR(sendfd_inbox_open(S, second, &none), EADDRINUSE);
 			CHECK(!none);
-			send_one(8); /* the first is not harmed */
+			send_memfd(getpid(), 8); /* the first is not harmed */
 			expect_number(inbox, 8);
 			sendfd_inbox_close(inbox);
 		}
@@ -228,7 +221,7 @@ TEST(eintr)
 		CHECK_ERR(sendfd_recv(inbox, &info, &limit), EINTR);
 		CHECK_UNTOUCHED(info);
 		CHECK(timer_settime(timer, 0, &(struct itimerspec){0}, NULL) == 0);
-		send_one(9);
+		send_memfd(getpid(), 9);
 		expect_number(inbox, 9);
 		sendfd_inbox_close(inbox);
 	}
@@ -253,7 +246,7 @@ TEST(claim_of_signals_that_announce_nothing)
 	siginfo_t other = {.si_signo = S + 1, .si_code = POLL_IN};
 	CHECK_ERR(sendfd_claim(inbox, &other, &info), EINVAL);
 	CHECK(!pending(S) && !pending(SIGIO), "an empty inbox rings");
-	send_one(10);
+	send_memfd(getpid(), 10);
 	siginfo_t si = {.si_signo = S, .si_code = SI_USER}; /* any signal is a reason to look */
 	take_number(CHECK_OK(sendfd_claim(inbox, &si, &info)), 10);
 	sendfd_inbox_close(inbox);
@@ -263,7 +256,7 @@ TEST(claim_on_a_quiet_inbox_is_refused_or_works)
 {
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	siginfo_t si = {.si_signo = S, .si_code = POLL_IN};
-	send_one(11);
+	send_memfd(getpid(), 11);
 	int fd = sendfd_claim(inbox, &si, NULL);
 	CHECK(fd >= 0 || fd == -EINVAL || fd == -EAGAIN || fd == -EPERM, "%s", errno_name(-fd));
 	if (fd >= 0)

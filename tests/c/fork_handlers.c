@@ -309,9 +309,7 @@ static void forks_during_the_first_call(void *arg)
 	if (pid == 0) {
 		limit_time(5);
 		sendfd_inbox *inbox = open_inbox(S, 0);
-		int fd = make_memfd(4);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 4);
 		expect_number(inbox, 4);
 		_exit(0);
 	}

@@ -3,9 +3,7 @@
 
 static void still_works(sendfd_inbox *inbox)
 {
-	int fd = make_memfd(77);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
+	send_memfd(getpid(), 77);
 	expect_number(inbox, 77);
 	expect_empty(inbox);
 }
@@ -200,9 +198,7 @@ TEST(a_call_goes_on_past_a_liar)
 		lie_fd = 2;
 		struct child child = fork_child(liar, (void *)&LIES[i]);
 		child_hear(&child);
-		int fd = make_memfd(5);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 5);
 		take_number(CHECK_OK(sendfd_recv(inbox, NULL, NULL)), 5);
 		expect_empty(inbox);
 		child_tell(&child, 0);

@@ -326,8 +326,6 @@ TEST_NEEDS(a_receiver_in_an_inner_pid_namespace, ROOT | PID_NAMESPACE | NET_NAME
 	CHECK(unshare(CLONE_NEWNET) == 0); /* see above */
 	struct child receiver = in_new_pid_namespace(inner_receiver);
 	child_hear(&receiver);
-	int fd = make_memfd(8);
-	CHECK_OK(sendfd(receiver.pid, S, fd));
-	close(fd);
+	send_memfd(receiver.pid, 8);
 	child_join(&receiver);
 }

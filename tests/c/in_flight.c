@@ -43,9 +43,7 @@ static void sockets_in_sockets(unsigned flags)
 		expect_empty(inbox);
 		close(nested);
 	}
-	int fd = make_memfd(7);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
+	send_memfd(getpid(), 7);
 	expect_number(inbox, 7);
 	sendfd_inbox_close(inbox);
 }

@@ -89,9 +89,7 @@ static void takes_turns(void *arg)
 {
 	(void)arg;
 	for (long n; (n = parent_hear()) >= 0;) {
-		int fd = make_memfd(n);
-		CHECK_OK(sendfd(target, S, fd));
-		close(fd);
+		send_memfd(target, n);
 		parent_tell(n);
 	}
 }
@@ -137,9 +135,7 @@ TEST(what_was_sent_is_there_at_once)
 	for (unsigned flags = 0; flags < 4; flags++) {
 		sendfd_inbox *inbox = open_inbox(S, flags);
 		for (long n = 0; n < 3000; n++) {
-			int fd = make_memfd(n);
-			CHECK_OK(sendfd(getpid(), S, fd));
-			close(fd);
+			send_memfd(getpid(), n);
 			CHECK(n % 2 || readable(sendfd_inbox_fileno(inbox)), "%ld", n);
 			take_number(CHECK_OK(sendfd_recv(inbox, NULL, &NOW)), n);
 		}

@@ -10,9 +10,7 @@ static void send_numbers(void *arg)
 {
 	const long *range = arg;
 	for (long n = range[0]; n < range[1]; n++) {
-		int fd = make_memfd(n);
-		CHECK_OK(sendfd(target, S, fd));
-		close(fd);
+		send_memfd(target, n);
 	}
 }
 
@@ -63,9 +61,7 @@ TEST(p01_addressed_by_tid_alone)
 	pthread_t thread = thread_start(tid_receiver, p);
 	CHECK(read(p[0], &tid, sizeof tid) == sizeof tid);
 	CHECK(tid != getpid());
-	int fd = make_memfd(102);
-	CHECK_OK(sendfd((pid_t)tid, S, fd));
-	close(fd);
+	send_memfd((pid_t)tid, 102);
 	thread_join(thread);
 	expect_empty(process);
 	while (syscall(SYS_tgkill, getpid(), tid, 0) == 0) /* joined, and not yet quite gone */

@@ -191,9 +191,7 @@ TEST(p10_the_mailbox_through_itself_is_harmless)
 static void p11_close(void *arg)
 {
 	(void)arg;
-	int fd = make_memfd(11);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
+	send_memfd(target, 11);
 	parent_tell(0);
 	parent_hear();
 }

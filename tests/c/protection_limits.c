@@ -63,9 +63,7 @@ static void sends_two(void *arg)
 {
 	(void)arg;
 	for (long n = 1; n < 3; n++) {
-		int fd = make_memfd(n);
-		CHECK_OK(sendfd(target, S, fd));
-		close(fd);
+		send_memfd(target, n);
 		parent_tell(0);
 		parent_hear();
 	}

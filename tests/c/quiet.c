@@ -154,9 +154,7 @@ TEST(the_descriptor_wakes_all_pollers)
 			threads[i] = thread_start(polls_forever, &p[1]);
 		for (int i = 0; i < 4; i++)
 			CHECK(read(p[0], &byte, 1) == 1);
-		int fd = make_memfd(3);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), 3);
 		for (int i = 0; i < 4; i++)
 			thread_join(threads[i]);
 		for (int i = 0; i < 3; i++)

@@ -192,9 +192,7 @@ static void cannot_ask_for_its_peer(void *arg)
 {
 	refuse_peer_pidfd();
 	CHECK_ERR(send_to_address(address), EOPNOTSUPP);
-	int fd = make_memfd(8);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
+	send_memfd(target, 8);
 	(void)arg;
 }
 
@@ -203,9 +201,7 @@ static void cannot_ask_and_has_no_proc(void *arg)
 	without_proc();
 	refuse_peer_pidfd();
 	CHECK_ERR(send_by_pidfd(), ECONNREFUSED); /* nothing proves who is there */
-	int fd = make_memfd(8);
-	CHECK_OK(sendfd(target, S, fd));
-	close(fd);
+	send_memfd(target, 8);
 	(void)arg;
 }
 

@@ -9,9 +9,7 @@ static sendfd_inbox *works(unsigned flags)
 	sendfd_inbox *inbox = open_inbox(S, flags);
 	pid_t id = flags & SENDFD_INBOX_THREAD ? (pid_t)syscall(SYS_gettid) : getpid();
 	for (int i = 0; i < 3; i++) {
-		int fd = make_memfd(i);
-		CHECK_OK(sendfd(id, S, fd));
-		close(fd);
+		send_memfd(id, i);
 		expect_number(inbox, i);
 	}
 	return inbox;

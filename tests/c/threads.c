@@ -160,9 +160,7 @@ static void *opens_and_leaves(void *arg)
 {
 	left = open_inbox(S, *(unsigned *)arg);
 	tids[0] = (pid_t)syscall(SYS_gettid);
-	int fd = make_memfd(4);
-	CHECK_OK(sendfd(*(unsigned *)arg & SENDFD_INBOX_THREAD ? tids[0] : getpid(), S, fd));
-	close(fd);
+	send_memfd(*(unsigned *)arg & SENDFD_INBOX_THREAD ? tids[0] : getpid(), 4);
 	return NULL;
 }
 
@@ -221,9 +219,7 @@ TEST(a_quiet_inbox_outlives_its_thread)
 	unsigned flags = SENDFD_INBOX_NOSIGNAL;
 	thread_join(thread_start(opens_and_leaves, &flags));
 	expect_number(left, 4);
-	int fd = make_memfd(5);
-	CHECK_OK(sendfd(getpid(), S, fd));
-	close(fd);
+	send_memfd(getpid(), 5);
 	expect_number(left, 5);
 	expect_empty(left);
 	sendfd_inbox_close(left);

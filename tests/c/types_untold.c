@@ -37,9 +37,7 @@ TEST_NEEDS(parcels_and_answers_go_out_all_the_same, SECCOMP)
 	sendfd_inbox *inbox = open_inbox(S, SENDFD_INBOX_NOSIGNAL);
 	sendfd_outbox *outbox;
 	for (long n = 1; n <= 3; n++) {
-		int fd = make_memfd(n);
-		CHECK_OK(sendfd(getpid(), S, fd));
-		close(fd);
+		send_memfd(getpid(), n);
 		expect_number(inbox, n);
 	}
 	CHECK_ERR(sendfd(getpid(), S, sendfd_inbox_fileno(inbox) + 1000), EBADF);

@@ -50,6 +50,7 @@ TEST(what_is_no_answer)
 	later.version = 2;
 	CHECK_EQ(told_of(&later, sizeof later, false), -EPROTO);
 	CHECK_EQ(told_of("nonsense", 8, false), -ECONNRESET);
+	CHECK_EQ(told_of("", 0, true), -ECONNRESET); /* it looks like the end, and a descriptor comes with it */
 	CHECK_EQ(told_of(&WIRE(0, 0), sizeof(struct wire), true), -ECONNRESET);
 	CHECK_EQ(told_of(&WIRE(1, 0), sizeof(struct wire), false), -ECONNRESET);
 	CHECK_EQ(told_of(&WIRE(0, 0), sizeof(struct wire), false), 0);

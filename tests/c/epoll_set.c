@@ -210,6 +210,29 @@ TEST(a_link_that_is_refused_holds_up_nobody)
 	}
 }
 
+/* It is shut down as others are, whoever else holds it. */
+TEST(the_sender_over_a_link_that_is_refused_sees_the_end)
+{
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
+		sendfd_inbox *inbox = open_inbox(S, flags);
+		sendfd_outbox *outbox;
+		CHECK_OK(sendfd_outbox_open(getpid(), S, &NOW, &outbox));
+		CHECK_OK(sendfd_outbox_send(outbox, NULL, 0, "x", 1, &NOW));
+		refuses = true;
+		CHECK_ERR(sendfd_recv(inbox, NULL, &NOW), ENOSPC);
+		refuses = false;
+		pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* no atfork handler runs */
+		CHECK(pid >= 0);
+		while (pid == 0)
+			pause();
+		sendfd_inbox_close(inbox);
+		struct pollfd end = {sendfd_outbox_fileno(outbox), POLLIN, 0};
+		CHECK(poll(&end, 1, 5000) == 1 && (end.revents & POLLHUP));
+		CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+		sendfd_outbox_close(outbox);
+	}
+}
+
 static int claim_next(sendfd_inbox *inbox)
 {
 	sigset_t set = set_of(S, SIGIO, 0);

@@ -1,5 +1,5 @@
 /* Hostile acts in numbers: what each can cost the receiver in descriptors, memory and system calls. */
-#include "harness.h"
+#include "named.h"
 
 #include <sched.h>
 
@@ -7,9 +7,6 @@
 #define CALLS_PER_ACT 22 /* two of them where RLIMIT_NOFILE is 1024 or less */
 #define BYTES_PER_ACT 2048
 #define IDLE 3000
-
-static char name[64];
-static pid_t target;
 
 /* --- acts: each is done by a peer of our own user, and gives a socket to hold or -1 ------------- */
 static int held(int link)
@@ -234,9 +231,7 @@ static void opens_idle_links(void *arg)
 static void behind_idle_links(unsigned flags)
 {
 	set_limit(RLIMIT_NOFILE, IDLE + 200);
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	int fds = count_fds();
 	struct child crowd = fork_child(opens_idle_links, NULL);
 	while (!readable(crowd.from))
@@ -294,9 +289,7 @@ static void sends_mail(void *arg)
 
 static void under_a_flood(unsigned flags)
 {
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child flood = fork_child(floods, NULL);
 	child_hear(&flood);
 	struct child sender = fork_child(sends_mail, NULL);

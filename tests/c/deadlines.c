@@ -1,10 +1,7 @@
 /* Deadlines, whatever comes: floods of connections, of lies, of descriptors, of ends. */
-#include "harness.h"
+#include "named.h"
 
 #include <sched.h>
-
-static pid_t target;
-static char name[64];
 
 /* What is measured is this process, not how busy the machine is. Where that is not permitted, the tries of
  * each measurement have to do. Children are as others are. */
@@ -58,9 +55,7 @@ static void forges_signals(void *arg)
 
 static void keeps_deadlines(unsigned flags, void (*floods)(void *), int nfds)
 {
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child flood = fork_child(floods, &nfds);
 	child_hear(&flood);
 	come_first(true);
@@ -110,8 +105,7 @@ static void many_leave_at_once(unsigned flags)
 {
 	int most = 2500;
 	set_limit(RLIMIT_NOFILE, 4000);
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	inbox_name(getpid(), S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	int before = count_fds();
 	come_first(true);
 	struct child crowd = fork_child(many_come_and_go, &most);

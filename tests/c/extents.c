@@ -1,11 +1,8 @@
 /* How much there can be of each thing, and what is left for others when one takes it all. */
-#include "harness.h"
+#include "named.h"
 
 #define LINKS 10000
 #define AT_ONCE 200 /* that wait to be accepted */
-
-static char name[64];
-static pid_t target;
 
 /* --- a mailbox ------------------------------------------------------------------------------------ */
 TEST(depth_of_a_mailbox)
@@ -58,9 +55,7 @@ static void ten_thousand(unsigned flags)
 	set_limit(RLIMIT_NOFILE, LINKS + 100);
 	need_backlog(AT_ONCE + 1, flags);
 	memset(seen, 0, sizeof seen);
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child crowd = fork_child(connects, NULL);
 	struct timespec limit = in_ms(10000);
 	uint32_t number;

@@ -1,11 +1,8 @@
 /* Parcels that cannot be taken and are kept: mail comes before them, also behind many ends, and behind many of them. */
-#include "harness.h"
+#include "named.h"
 
 #define CROWD 60 /* one look shows 64 */
 #define KEPT 252
-
-static char name[64];
-static pid_t target;
 
 static void sends_when_told(void *arg)
 {
@@ -32,9 +29,7 @@ static void connects_and_goes(void *arg)
 
 static void mail_comes_first(unsigned flags)
 {
-	target = getpid();
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child one = fork_child(sends_when_told, NULL), other = fork_child(sends_when_told, NULL);
 	struct child crowd = fork_child(connects_and_goes, NULL);
 	for (int i = 0; i < CROWD; i++) {
@@ -78,9 +73,7 @@ static void send_what_is_too_large(void *arg)
 
 static void mail_comes_before_many(unsigned flags)
 {
-	target = getpid();
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child one = fork_child(sends_when_told, NULL);
 	let_send(&one, 1);
 	take_number(recv_soon(inbox, NULL), 1);

@@ -1,9 +1,6 @@
 /* Connections that wait are accepted each when its turn comes: what a sender sent over an earlier link, and is
  * announced in between, comes before what it sent over a later one. */
-#include "harness.h"
-
-static char name[64];
-static pid_t target;
+#include "named.h"
 
 enum { BY_ANOTHER = 1, EARLIER, LATER };
 
@@ -49,9 +46,7 @@ static uint32_t next(sendfd_inbox *inbox)
 
 static void in_order(unsigned flags)
 {
-	sendfd_inbox *inbox = open_inbox(S, flags);
-	target = getpid();
-	inbox_name(target, S, name, sizeof name);
+	sendfd_inbox *inbox = open_named(flags);
 	struct child sender = fork_child(sends_over_two_links, NULL);
 	child_hear(&sender);
 	CHECK_EQ(next(inbox), 0);

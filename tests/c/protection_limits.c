@@ -1,11 +1,8 @@
 /* What can be done when others have taken all there is: descriptors in flight, connections, the queue of
  * connections. */
-#include "harness.h"
+#include "named.h"
 
 #include <sched.h>
-
-static pid_t target;
-static char name[64];
 
 /* --- descriptors in flight ------------------------------------------------------------------------ */
 static void raises_its_limit(void *arg)
@@ -86,9 +83,7 @@ TEST(a_table_full_of_connections_keeps_mail)
 	need_backlog(CONNECTIONS + 2, 0);
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
 		set_limit(RLIMIT_NOFILE, 100);
-		sendfd_inbox *inbox = open_inbox(S, flags);
-		target = getpid();
-		inbox_name(target, S, name, sizeof name);
+		sendfd_inbox *inbox = open_named(flags);
 		struct child known = fork_child(sends_two, NULL);
 		child_hear(&known);
 		expect_number(inbox, 1);
@@ -147,9 +142,7 @@ TEST_NEEDS(a_queue_full_of_strangers, ROOT | NET_NAMESPACE)
 	CHECK(fd >= 0 && write(fd, "2", 1) == 1);
 	close(fd);
 	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL) {
-		sendfd_inbox *inbox = open_inbox(S, flags);
-		target = getpid();
-		inbox_name(target, S, name, sizeof name);
+		sendfd_inbox *inbox = open_named(flags);
 		struct child known = fork_child(sends_two, NULL);
 		child_hear(&known);
 		expect_number(inbox, 1);

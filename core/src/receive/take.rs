@@ -200,7 +200,7 @@ pub(crate) fn take(
     let header = match Header::decode(&unpacked.header, look.len) {
         Ok(header) => header,
         Err(malformed) => {
-            let has_rights = unpacked.rights.len() > 0 || look.rights_cut;
+            let has_rights = has_brought_any(&unpacked.rights, look.rights_cut);
             unpacked.rights.close();
             return Ok(match malformed {
                 Malformed::Nonsense if look.len == 0 && !has_rights => end_of(link, look.is_signed),
@@ -247,6 +247,12 @@ pub(crate) fn take(
             Err(Refusal { errno, has_parcel: true })
         }
     }
+}
+
+/// Whether descriptors came, some of which may have been cut off.
+#[cold]
+fn has_brought_any(rights: &Rights, cut: bool) -> bool {
+    rights.len() > 0 || cut
 }
 
 /// KERNEL: a queue is looked at first, and then whether the peer is gone. A message that came in between is

@@ -20,7 +20,7 @@ pub(crate) fn variable(name: &CStr) -> Result<Option<CString>> {
     // SAFETY: a string that ends with a zero byte, and does not change before it is copied.
     let value = unsafe { CStr::from_ptr(value) }.to_bytes();
     let mut copy = Vec::new();
-    copy.try_reserve_exact(value.len() + 1).map_err(|_| Errno(libc::ENOMEM))?;
+    copy.try_reserve_exact(value.len().saturating_add(1)).map_err(|_| Errno(libc::ENOMEM))?;
     copy.extend_from_slice(value);
     Ok(CString::new(copy).ok())
 }

@@ -152,7 +152,7 @@ impl<'a> Recipient<'a> {
             // Known by its address alone: nothing tells of its end.
             None if self.id == 0 => Ok(true),
             None => match proc::start_time(self.id) {
-                Ok(at) => Ok(at.is_some() && at == self.started),
+                Ok(at) => Ok(at.is_some_and(|at| self.started == Some(at))),
                 Err(errno) if errno.is_shortage() => Err(errno),
                 Err(_) => Ok(false),
             },

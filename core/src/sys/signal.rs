@@ -1,6 +1,6 @@
 //! Real-time signals: blocking, dequeuing, queueing to oneself.
 
-use super::{Errno, Result, check, ids, pending};
+use super::{Errno, Result, check, check_size, ids, pending};
 use std::ffi::{c_int, c_long};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -145,9 +145,7 @@ pub(super) fn dequeue_whole(Set(wanted): &Set) -> Option<libc::siginfo_t> {
         let info = info.as_mut_ptr();
         libc::syscall(libc::SYS_rt_sigtimedwait, wanted, info, &raw const now, KERNEL_SET)
     };
-    if signo < 0 {
-        return None;
-    }
+    check_size(signo).ok()?;
     // SAFETY: the successful call above has filled all of it.
     Some(unsafe { info.assume_init() })
 }
@@ -266,5 +264,35 @@ mod tests {
         assert_eq!(dequeue(&Set::of(&[signo])), None);
         unblock(signo);
         assert_eq!(block([signo]), Ok([false]));
+    }
+
+    fn info(signo: i32, code: i32, pid: libc::pid_t, value: usize) -> libc::siginfo_t {
+        let queued = Queued { signo, errno: 0, code, rest: [], pid, uid: 0, value };
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: at the beginning of a siginfo_t, which has room for it and is aligned as it is.
+        unsafe { info.as_mut_ptr().cast::<Queued>().write(queued) };
+        // SAFETY: made of integers.
+        unsafe { info.assume_init() }
+    }
+
+    #[test]
+    fn what_the_library_has_queued_is_told_from_what_others_have() {
+        let (own, other) = (libc::SIGRTMIN() + 9, libc::SIGIO);
+        let us = 4242;
+        assert!(is_own(&info(own, libc::SI_QUEUE, 0, OWN)));
+        assert!(is_own(&info(other, libc::SI_QUEUE, 0, OWN)));
+        assert!(is_own(&info(libc::SIGIO, libc::SI_USER, 0, 0)));
+        for (signo, code, pid, value) in [
+            (own, libc::SI_QUEUE, us, OWN),
+            (own, libc::SI_QUEUE, 0, OWN + 1),
+            (own, libc::SI_QUEUE, us, 0),
+            (own, libc::SI_USER, 0, OWN),
+            (libc::SIGIO, libc::SI_USER, us, 0),
+            (own, libc::SI_USER, us, 0),
+            (own, libc::SI_TKILL, 0, OWN),
+            (own, libc::SI_KERNEL, 0, OWN),
+        ] {
+            assert!(!is_own(&info(signo, code, pid, value)), "{signo} {code} {pid} {value}");
+        }
     }
 }

@@ -272,7 +272,7 @@ pub(super) fn close_inherited() {
         let mark = entry.mark();
         if !mark.is_on(number) {
             entry.serial.store(0, Ordering::Relaxed);
-        } else if matches!(mark, Mark::Inode(_)) && !may_hold.get() {
+        } else if let (Mark::Inode(_), false) = (mark, may_hold.get()) {
             may_hold.set(holder::may_hold(number));
         }
     });

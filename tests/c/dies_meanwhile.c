@@ -46,3 +46,27 @@ static void dies_at(const char *file)
 
 /* Root asks for its own number there. */
 TEST_NEEDS(it_is_no_stranger_that_refuses, ROOT) { dies_at("uid_map"); }
+
+/* --- dead, and not reaped, while a clone of it has its sockets --------------------------------------- */
+TEST(a_zombie_whose_sockets_are_open)
+{
+	int p[2];
+	pid_t pid, holder;
+	siginfo_t si;
+	CHECK(pipe2(p, O_CLOEXEC) == 0 && (pid = fork()) >= 0);
+	if (pid == 0) {
+		open_inbox(S, SENDFD_INBOX_NOSIGNAL);
+		holder = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); /* no atfork handler runs */
+		while (holder == 0)
+			pause();
+		CHECK(write(p[1], &holder, sizeof holder) == sizeof holder);
+		_exit(0);
+	}
+	CHECK(read(p[0], &holder, sizeof holder) == sizeof holder && holder > 0);
+	CHECK(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT) == 0);
+	CHECK_ERR(sendfd(pid, S, 2), ESRCH);
+	CHECK_ERR(sendfds(pid, S, NULL, 0, "x", 1, NULL), ESRCH);
+	CHECK(kill(holder, SIGKILL) == 0 && exited_well(pid));
+	close(p[0]);
+	close(p[1]);
+}

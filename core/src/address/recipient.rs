@@ -181,9 +181,9 @@ impl<'a> Recipient<'a> {
             Some(fd) => pidfd::inode(fd.as_fd())?,
             None => None,
         };
-        // Where both have an inode, and it is the same, one look is enough.
-        let is_this = inode.is_some() && inode == self.inode && self.pidfd.is_some();
-        if !is_this && theirs.as_ref().is_some_and(|fd| !pidfd::is_alive(fd.as_fd())) {
+        if !self.is_looked_at_by(inode)
+            && theirs.as_ref().is_some_and(|fd| !pidfd::is_alive(fd.as_fd()))
+        {
             return refused;
         }
         let same = match (inode, self.inode) {
@@ -198,16 +198,17 @@ impl<'a> Recipient<'a> {
             (None, Some(_)) if self.is_known_by_address_alone() => {
                 return Err(Errno(libc::EOPNOTSUPP));
             }
-            _ => {
-                peer.pid > 0
-                    && self.id > 0
-                    && (peer.pid == self.id || ids::is_thread_of(peer.pid, self.id))
-            }
+            _ => self.id != 0 && (peer.pid == self.id || ids::is_thread_of(peer.pid, self.id)),
         };
         if !same || !self.is_surely_alive()? {
             return refused;
         }
         Ok(Proven { peer, has_pidfd: theirs.is_some() })
+    }
+
+    /// Whether a look at this task is one at what has `inode`: one is enough.
+    fn is_looked_at_by(&self, inode: Option<u64>) -> bool {
+        inode.is_some() && inode == self.inode && self.pidfd.is_some()
     }
 
     fn is_known_by_address_alone(&self) -> bool {

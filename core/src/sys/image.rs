@@ -103,3 +103,29 @@ fn close_on_exec(first: RawFd, last: RawFd) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::alone::is_alone;
+
+    #[test]
+    fn nothing_but_what_was_asked_for_outlives_an_exec() {
+        if !is_alone("sys::image::tests::nothing_but_what_was_asked_for_outlives_an_exec") {
+            return;
+        }
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").expect("it is there"));
+        for number in [40, 41, 43, 45, 46, 47] {
+            // SAFETY: numbers that nobody has here.
+            check(unsafe { libc::dup2(0, number) }).expect("room");
+        }
+        prepare(&[(44, file()), (40, file()), (42, file())]).expect("room");
+        let outlives = |number: &RawFd| {
+            // SAFETY: numbers only.
+            let flags = check(unsafe { libc::fcntl(*number, libc::F_GETFD) });
+            flags.expect("open") & libc::FD_CLOEXEC == 0
+        };
+        assert!([0, 1, 2, 40, 42, 44].iter().all(outlives));
+        assert!(![41, 43, 45, 46, 47].iter().any(outlives));
+    }
+}

@@ -372,6 +372,17 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_listens_is_told_from_others() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let file = std::fs::File::open("/proc/self/exe").expect("it is there");
+        let (one, _other) = pair().expect("two sockets");
+        assert!(is_listening(listener.as_fd()) && crate::is_listening(listener.as_fd()));
+        for other in [one.as_fd(), file.as_fd()] {
+            assert!(!is_listening(other) && !crate::is_listening(other));
+        }
+    }
+
+    #[test]
     fn there_is_room_for_a_message_and_for_no_more_than_that() {
         let (one, _other) = pair().expect("two sockets");
         for bytes in [8191, 16384] {

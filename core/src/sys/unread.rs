@@ -102,3 +102,29 @@ impl Drop for Unread {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::release::tests::lingering;
+    use std::io::IoSlice;
+    use std::os::fd::AsRawFd;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn nobody_waits_for_what_is_left() {
+        let (linger, other) = lingering();
+        let (here, there) = socket::pair().expect("two sockets");
+        socket::pass_credentials(here.as_fd()).expect("a socket");
+        let mut bytes = [IoSlice::new(b"x")];
+        let only = message::Only::Any;
+        message::send(there.as_fd(), &mut bytes, &[linger.as_raw_fd()], only).expect("room");
+        drop(linger);
+        let mut unread = Unread::default();
+        unread.put(PrivateFd::new(|| Ok(here)).expect("room"));
+        let start = Instant::now();
+        drop(unread);
+        assert!(start.elapsed() < Duration::from_secs(5));
+        drop(other);
+    }
+}

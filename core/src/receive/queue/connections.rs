@@ -141,7 +141,6 @@ impl Queue {
 
     /// Closes everything, so that senders see it even where a forked child holds the sockets too.
     pub(crate) fn close(&mut self) {
-        self.due.clear();
         while let Some(key) = self.links.any_key() {
             self.close_link(key);
         }

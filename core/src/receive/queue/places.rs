@@ -92,9 +92,4 @@ impl Places {
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Due> {
         self.first.iter_mut().chain(&mut self.others)
     }
-
-    pub(super) fn clear(&mut self) {
-        self.first = None;
-        self.others.clear();
-    }
 }

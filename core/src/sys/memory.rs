@@ -78,7 +78,15 @@ pub(crate) mod scarce {
     #[global_allocator]
     static ALLOCATOR: Scarce = Scarce;
 
-    thread_local! { static LEFT: Cell<Option<u32>> = const { Cell::new(None) } }
+    thread_local! {
+        static LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+        static HELD: Cell<isize> = const { Cell::new(0) };
+    }
+
+    /// What this thread has allocated and nobody has given back, less what it has given back of others.
+    pub(crate) fn held() -> isize {
+        HELD.get()
+    }
 
     fn is_left() -> bool {
         let left = LEFT.get();
@@ -89,11 +97,16 @@ pub(crate) mod scarce {
     // SAFETY: the system's allocator, or nothing.
     unsafe impl GlobalAlloc for Scarce {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if !is_left() {
+                return std::ptr::null_mut();
+            }
+            HELD.set(HELD.get() + 1);
             // SAFETY: as the caller promises.
-            if is_left() { unsafe { System.alloc(layout) } } else { std::ptr::null_mut() }
+            unsafe { System.alloc(layout) }
         }
 
         unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+            HELD.set(HELD.get() - 1);
             // SAFETY: as the caller promises.
             unsafe { System.dealloc(place, layout) };
         }

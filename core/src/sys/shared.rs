@@ -139,6 +139,7 @@ impl<T> Drop for Weak<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::memory::scarce::held;
     use std::cell::Cell;
     use std::sync::atomic::AtomicU32;
 
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_value_is_dropped_once_with_the_last_that_shares_it() {
-        let dropped = Cell::new(0);
+        let (dropped, before) = (Cell::new(0), held());
         let one = Shared::new(Counts(&dropped)).expect("memory");
         let (other, weak) = (one.clone(), one.downgrade());
         assert!(one.ptr_eq(&other));
@@ -163,8 +164,9 @@ mod tests {
         drop(other);
         assert_eq!(dropped.get(), 1);
         assert!(weak.upgrade().is_none());
+        assert_eq!(held(), before + 1);
         drop(weak);
-        assert_eq!(dropped.get(), 1);
+        assert_eq!((dropped.get(), held()), (1, before));
     }
 
     #[test]

@@ -62,3 +62,35 @@ TEST(more_descriptors_than_the_kernel_passes_today)
 		}
 	close(sent);
 }
+
+/* What had no room is missed, though there are as many as are said to come. */
+TEST(more_descriptors_than_the_largest_request_has)
+{
+	char name[64];
+	int fds[253], pair[2], sent = make_memfd(1);
+	for (unsigned flags = 0; flags <= SENDFD_INBOX_NOSIGNAL; flags += SENDFD_INBOX_NOSIGNAL)
+		for (surplus = 0;; surplus++) {
+			sendfd_inbox *inbox = open_inbox(S, flags);
+			sendfd_info info;
+			inbox_name(getpid(), S, name, sizeof name);
+			int link = CHECK_OK(raw_connect(name));
+			CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+			for (int i = 0; i < 253; i++)
+				fds[i] = i < 252 ? sent : pair[1];
+			CHECK_OK(raw_send(link, &WIRE_REPLY(252, 0), sizeof(struct wire), fds, 253));
+			close(pair[1]);
+			int result = sendfd_recvs(inbox, fds, 252, NULL, 0, &info, &NOW);
+			CHECK_EQ(result, surplus ? -EAGAIN : 252);
+			for (int i = 0; i < result; i++)
+				close(fds[i]);
+			if (result >= 0)
+				close(info.reply);
+			close(pair[0]);
+			close(link);
+			sendfd_inbox_close(inbox);
+			if (surplus == 2)
+				break;
+		}
+	surplus = 0;
+	close(sent);
+}

@@ -82,7 +82,7 @@ impl Outbox {
             let (place, theirs) = PrivateFd::pair(socket::pair)?;
             // For the answer, and so before the request goes out.
             socket::pass_credentials(place.as_fd())?;
-            let mut room: Appended = [-1; MAX_FDS + 1];
+            let mut room: Appended = [0; MAX_FDS + 1];
             let message = message.with_reply(theirs.as_fd(), &mut room);
             self.held.queue(&message, deadline, parcel.interruptible)?;
             let signal = self.held.signal;

@@ -364,6 +364,20 @@ mod tests {
     }
 
     #[test]
+    fn signals_end_a_wait_and_no_look() {
+        use crate::sys::signal::Interruptions;
+        use std::time::{Duration, Instant};
+        let (one, _other) = UnixDatagram::pair().expect("two sockets");
+        let _interruptions = Interruptions::of_this_thread();
+        let (start, long) = (Instant::now(), Duration::from_millis(200));
+        while start.elapsed() < long {
+            assert_eq!(poll([(one.as_fd(), Awaited::Readable)], 0), Ok([0]));
+        }
+        let told = poll([(one.as_fd(), Awaited::Readable)], 20_000);
+        assert_eq!(told, Err(Errno(libc::EINTR)));
+    }
+
+    #[test]
     fn each_number_from_0_on_may_be_open() {
         for number in [0, 1, RawFd::MAX] {
             assert!(named(number).is_ok_and(|fd| fd.as_raw_fd() == number));

@@ -138,7 +138,7 @@ impl Rights {
     #[cold]
     fn take_first_of_many(&mut self) -> Option<OwnedFd> {
         let (mut first, mut others) = (None, Vec::new());
-        if others.try_reserve_exact(self.len - 1).is_err() {
+        if others.try_reserve_exact(self.len).is_err() {
             self.fds[1..self.len].iter().for_each(|fd| super::fd::close(*fd));
             self.len = 1;
         }
@@ -299,7 +299,7 @@ pub(crate) fn receive(
                 (seen.sender, seen.is_signed) = (Credentials { pid, uid, gid }, true);
             }
             (libc::SOL_SOCKET, SCM_PIDFD) => {
-                let number = data.try_into().map_or(-1, RawFd::from_ne_bytes);
+                let Ok(number) = data.try_into().map(RawFd::from_ne_bytes) else { continue };
                 // KERNEL: an error, where there was no room for it.
                 if number >= 0 {
                     // SAFETY: open, and nobody else owns it.

@@ -373,8 +373,13 @@ mod tests {
         while start.elapsed() < long {
             assert_eq!(poll([(one.as_fd(), Awaited::Readable)], 0), Ok([0]));
         }
-        let told = poll([(one.as_fd(), Awaited::Readable)], 20_000);
-        assert_eq!(told, Err(Errno(libc::EINTR)));
+        // One every 10 ms; on a loaded machine, some come later.
+        assert!((0..10).any(|_| {
+            let start = Instant::now();
+            let told = poll([(one.as_fd(), Awaited::Readable)], 20_000);
+            assert_eq!(told, Err(Errno(libc::EINTR)));
+            start.elapsed() < Duration::from_millis(80)
+        }));
     }
 
     #[test]

@@ -19,6 +19,9 @@ import sendfd.multiprocessing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# In the background of a shell it is ignored, also by the processes that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def open_descriptors() -> set[int]:
     """Those of the program; the library keeps its own out of the way, at 1024 and above."""

@@ -31,12 +31,10 @@ impl Odd {
         self.any
     }
 
-    /// Whether there still is something, beside what is `elsewhere`.
-    pub(super) fn review(&mut self, elsewhere: bool) {
-        let Things { look_again, unwatched, kept, accept_error, .. } = &self.things;
-        let here =
-            *look_again || !unwatched.is_empty() || !kept.is_empty() || accept_error.is_some();
-        self.any = here || elsewhere;
+    /// Whether there still is something. `unwatched`: here, or among what has no link yet.
+    pub(super) fn review(&mut self, unwatched: bool) {
+        let Things { look_again, kept, accept_error, .. } = &self.things;
+        self.any = unwatched || *look_again || !kept.is_empty() || accept_error.is_some();
     }
 }
 
